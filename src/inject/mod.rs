@@ -36,6 +36,8 @@ pub use outcome::{Explanation, Injection, LeftOut, Outcome, Skip, SkipReason};
 pub(crate) use pipeline::MAX_OVERLAPPING;
 pub(crate) use pod::ScannedPod;
 pub use pod::find::find;
+#[cfg(feature = "runtime")]
+pub(crate) use prepare::selection::ConditionVerdict;
 pub use request::{Namespace, Request};
 pub use schema::merge_keys::TABLE as MERGE_KEYS;
 pub use settings::{MissingDefaults, NativeSidecars, Settings};
@@ -108,6 +110,14 @@ impl Injector {
         let of = || trace::of(&self.templates, &self.settings, &self.keys, request, &verdict);
         let traced = expression::limits::together(self.settings.clock, of);
         (outcome, traced)
+    }
+
+    /// What each condition of this template's `match` says of a pod that asks for it; `None` if the template
+    /// does not work.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn condition_verdicts(&self, request: &Request<'_>, template: &str) -> Option<Vec<ConditionVerdict>> {
+        let run = || pipeline::condition_verdicts(&self.templates, &self.settings, &self.keys, request, template);
+        expression::limits::together(self.settings.clock, run)
     }
 
     /// Whether the default list of a namespace names this template.

@@ -8,6 +8,8 @@ use super::error::{Blame, InjectError};
 use super::outcome::{Explanation, Outcome, SkipReason};
 use super::pod::{Pod, ScannedPod};
 use super::prepare::Preparation;
+#[cfg(feature = "runtime")]
+use super::prepare::selection::ConditionVerdict;
 use super::request::Request;
 use super::settings::Settings;
 use super::status::{Status, StatusEntry};
@@ -136,6 +138,23 @@ pub(super) fn overlaps(
         })
     });
     warnings.collect()
+}
+
+/// What the conditions of this template's `match` say of a pod; `None` if the template does not work.
+#[cfg(feature = "runtime")]
+pub(super) fn condition_verdicts(
+    templates: &TemplateSet,
+    settings: &Settings,
+    keys: &AnnotationKeys,
+    request: &Request<'_>,
+    name: &str,
+) -> Option<Vec<ConditionVerdict>> {
+    let templates = templates.visible_in(request.namespace);
+    let decider = Decider { keys, request, settings, templates };
+    let requested = decider.asked_for(name);
+    let pod = Pod::open(request.object, None, &keys.inject).ok()?.read(None).ok()?;
+    let preparation = Preparation { settings, keys, templates, request, pod: &pod, status: &[], names: &[name] };
+    preparation.condition_verdicts(&requested)
 }
 
 /// Explains each reason that no warning tells.

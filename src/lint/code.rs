@@ -102,31 +102,37 @@ codes! {
          images are known."
         "set a numeric securityContext.runAsUser, or take an image with one",
     AutomaticEverywhere "automatic_everywhere" "injection is Automatic and match selects every namespace"
-        "Every namespace that takes part in injection gets the template, also those that are created later."
+        "Every namespace that takes part in injection gets the template, also those that are created later. A condition \
+         that reads the namespace silences it."
         "set match.namespaceSelector, so that new namespaces do not get the sidecar unasked",
     AutomaticConflict "automatic_conflict" "two Automatic templates conflict, and some pods get both"
         "Pods that both select are refused, or get one of the two, as onConflict says. More than 200 Automatic \
          templates are not compared."
         "change match of one of them, so that no pod gets both, or remove what both bring",
     JobSidecar "job_sidecar" "the sidecars are plain containers, for which the pod of a Job waits"
-        "A Job is complete when all containers of its pod have ended, and a plain sidecar never ends. A condition of \
-         match that leaves Jobs out, or a podSelector without the label job-name, silences it. See KEP-753."
+        "A Job is complete when all containers of its pod have ended, and a plain sidecar never ends. A match \
+         that leaves out the pods of Jobs silences it: a condition that holds for a pod of another controller and for \
+         none of a Job, or a podSelector that asks for pod-template-hash or rules out job-name. See KEP-753."
         "use placement.sidecars: Native, or end the sidecar when the app has ended",
     SigtermIgnored "sigterm_ignored" "a sidecar's first process ignores SIGTERM"
         "The kernel gives the first process of a container only signals for which it has a handler. A shell has none \
          for SIGTERM, nor have tail, sleep, cat and tee: each pod takes its whole grace period to end, 30 seconds by \
          default, and is then killed. ash of busybox and bash replace themselves by the last simple command of a \
-         list, dash does not; for pipelines, lists with || and loops all shells stay. Nothing is ignored where the \
-         pod has shareProcessNamespace: true."
+         list, dash does not; for pipelines, loops and commands before || all shells stay. A trap runs only after the \
+         command in the foreground has ended, or during wait. Nothing is ignored where the pod has \
+         shareProcessNamespace: true."
         "begin the last command with exec, or set a trap for TERM and wait for the command in the background",
     SecretInEnv "secret_in_env" "a secret has its value in the template"
         "Whoever may read the template or a pod reads the secret. The names of variables and flags tell secrets: those \
-         that end in PASSWORD, TOKEN, SECRET, API_KEY and the like. Passwords of URLs are secrets too."
+         that end in PASSWORD, TOKEN, SECRET, API_KEY and the like, also in the form dbPassword. Passwords of URLs are \
+         secrets too, and those in the texts of spec.files. Paths of files, references to variables, switches, numbers \
+         and durations are none."
         "take the value from a Secret: valueFrom.secretKeyRef",
     KubernetesVersion "kubernetes_version" "the version of --kubernetes does not serve a field by default"
         "An API server drops a field whose feature gate is off, or refuses the pod: the sidecar runs without what \
          the field says. The versions are those of the feature gates of Kubernetes 1.36, which list when each was on \
-         by default; fields that all versions since 1.20 serve are not listed. By default Outrigger injects native \
+         by default; fields that all versions since 1.20 serve are not listed. Fields that this build knows and 1.36 does \
+         not have are newer. By default Outrigger injects native \
          sidecars from 1.32 on, where every supported kubelet runs them."
         "remove the field, or use the template on newer clusters only",
     AllowUnused "allow_unused" "a comment that allows a code names an unknown code, or silences nothing"

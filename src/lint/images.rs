@@ -2,10 +2,9 @@
 
 use super::code::Code;
 use super::finding::Finding;
-use super::view::{Container, View, at, below};
+use super::view::{Container, View, at, below, known_text};
 use crate::inject::text::FieldPath;
 use serde_json::Value;
-use std::borrow::Cow;
 
 /// Official images whose user is root.
 const ROOT: [&str; 41] = [
@@ -69,9 +68,9 @@ const OFFICIAL: [&str; 6] = [
 /// Warnings about the image of a container.
 pub(super) fn of_container(view: View<'_>, container: &Container<'_>) -> Vec<Finding> {
     let mut found: Vec<Finding> = tag(view, at(container.value, &["image"]), &container.path.child("image")).collect();
-    let Some(image) = known(view, container.value) else { return found };
+    let Some(image) = known(container.value) else { return found };
     if must_not_be_root(view, container.value) {
-        let user = match official(&image) {
+        let user = match official(image) {
             Some(name) if ROOT.contains(&name) => Some("runs as root".to_owned()),
             Some(name) => NAMED.iter().find(|(known, _)| *known == name).map(|(_, user)| {
                 format!("has the non-numeric user {user:?}, of which the kubelet cannot tell that it is not root")
@@ -92,9 +91,9 @@ pub(super) fn of_volumes(view: View<'_>) -> Vec<Finding> {
     view.items("volumes").flat_map(|(path, volume)| tag(view, at(volume, &names), &below(&path, &names))).collect()
 }
 
-/// The image of a container with its constant parameters.
-pub(super) fn known<'a>(view: View<'_>, container: &'a Value) -> Option<Cow<'a, str>> {
-    at(container, &["image"]).as_str().and_then(|image| view.resolve(image))
+/// The image of a container, if it is known.
+pub(super) fn known(container: &Value) -> Option<&str> {
+    known_text(at(container, &["image"]))
 }
 
 /// The name of an official image without its registry, tag and digest.
@@ -106,10 +105,9 @@ pub(super) fn official(image: &str) -> Option<&str> {
 }
 
 fn tag<'a>(view: View<'a>, image: &'a Value, path: &FieldPath) -> impl Iterator<Item = Finding> + use<'a> {
-    let image = image.as_str().and_then(|image| view.resolve(image));
     let path = path.clone();
-    image.into_iter().filter_map(move |image| {
-        let message = format!("the image {image:?} {}", tag_fault(&image)?);
+    known_text(image).into_iter().filter_map(move |image| {
+        let message = format!("the image {image:?} {}", tag_fault(image)?);
         Some(Finding::new(Code::ImageTag, view, &path, message))
     })
 }

@@ -2,7 +2,7 @@
 
 use super::code::Code;
 use super::finding::Finding;
-use super::view::{View, at};
+use super::view::{View, at, known_text};
 use crate::inject::NativeSidecars;
 use crate::inject::text::FieldPath;
 use serde_json::Value;
@@ -14,16 +14,24 @@ enum Served {
     Since(u32),
     /// By no version up to this one: its feature gate is off by default.
     NotUpTo(u32),
+    /// By no version up to this one: they do not have the field.
+    NewerThan(u32),
 }
 
-use Served::{NotUpTo, Since};
+use Served::{NewerThan, NotUpTo, Since};
 
 /// A field's name, the name of the field that contains it, and when it is served. These are the feature
-/// gates of Kubernetes 1.36 for the fields of pods, and earlier ones that it no longer has.
-const FIELDS: [(&str, &str, Served); 34] = [
+/// gates of Kubernetes 1.36 for the fields of pods, earlier ones that it no longer has, and the fields that
+/// this build knows and 1.36 does not.
+const FIELDS: [(&str, &str, Served); 46] = [
     ("appArmorProfile", "securityContext", Since(30)),
+    ("bindMountOptions", "volumeMounts", NewerThan(36)),
     ("claims", "resources", Since(34)),
     ("clusterTrustBundle", "sources", NotUpTo(36)),
+    ("defaultUser", "configMap", NewerThan(36)),
+    ("defaultUser", "downwardAPI", NewerThan(36)),
+    ("defaultUser", "projected", NewerThan(36)),
+    ("defaultUser", "secret", NewerThan(36)),
     ("fileKeyRef", "valueFrom", Since(35)),
     ("grpc", "livenessProbe", Since(24)),
     ("grpc", "readinessProbe", Since(24)),
@@ -36,12 +44,15 @@ const FIELDS: [(&str, &str, Served); 34] = [
     ("minDomains", "topologySpreadConstraints", Since(27)),
     ("mismatchLabelKeys", "podAffinityTerm", Since(31)),
     ("mismatchLabelKeys", "requiredDuringSchedulingIgnoredDuringExecution", Since(31)),
+    ("mode", "emptyDir", NewerThan(36)),
+    ("mode", "grpc", NewerThan(36)),
     ("namespaceSelector", "podAffinityTerm", Since(22)),
     ("namespaceSelector", "requiredDuringSchedulingIgnoredDuringExecution", Since(22)),
     ("nodeAffinityPolicy", "topologySpreadConstraints", Since(26)),
     ("nodeTaintsPolicy", "topologySpreadConstraints", Since(26)),
     ("podCertificate", "sources", NotUpTo(36)),
     ("procMount", "securityContext", Since(33)),
+    ("protocol", "httpGet", NewerThan(36)),
     ("recursiveReadOnly", "volumeMounts", Since(31)),
     ("resizePolicy", "initContainers", Since(33)),
     ("resizePolicy", "sidecars", Since(33)),
@@ -55,16 +66,32 @@ const FIELDS: [(&str, &str, Served); 34] = [
     ("terminationGracePeriodSeconds", "livenessProbe", Since(25)),
     ("terminationGracePeriodSeconds", "startupProbe", Since(25)),
     ("supplementalGroupsPolicy", "securityContext", Since(33)),
+    ("user", "clusterTrustBundle", NewerThan(36)),
+    ("user", "items", NewerThan(36)),
+    ("user", "podCertificate", NewerThan(36)),
+    ("user", "serviceAccountToken", NewerThan(36)),
 ];
 
 /// The first minor versions that serve `sleep`, and `sleep` of 0 seconds.
 const SLEEP: u32 = 30;
 const ZERO_SLEEP: u32 = 33;
 
+/// The first minor versions that take restart policies of init containers: `Always`, and the others.
+const RESTARTED_INIT_CONTAINERS: u32 = 29;
+const RESTART_RULES: u32 = 35;
+
+/// Parts of a spec whose keys are no fields of pods.
+const OTHER_PARTS: [&str; 4] = ["files", "match", "metadata", "parameters"];
+
 /// A warning for each field that this minor version does not serve by default.
 pub(super) fn findings(view: View<'_>, minor: u32) -> Vec<Finding> {
     let mut found: Vec<Finding> = native_sidecars(view, minor).into_iter().collect();
-    walk(view, minor, "", &View::spec_path(), view.spec(), &mut found);
+    found.extend(restart_policies(view, minor));
+    for (part, value) in view.spec().as_object().into_iter().flatten() {
+        if !OTHER_PARTS.contains(&part.as_str()) {
+            walk(view, minor, part, &View::spec_path().child(part.as_str()), value, &mut found);
+        }
+    }
     found
 }
 
@@ -78,6 +105,19 @@ fn native_sidecars(view: View<'_>, minor: u32) -> Option<Finding> {
          Jobs do not complete"
     );
     (is_native && minor < first).then(|| Finding::new(Code::KubernetesVersion, view, &path, message))
+}
+
+fn restart_policies(view: View<'_>, minor: u32) -> impl Iterator<Item = Finding> + use<'_> {
+    view.items("initContainers").filter_map(move |(path, container)| {
+        let policy = known_text(at(container, &["restartPolicy"]))?;
+        let first = if policy == "Always" { RESTARTED_INIT_CONTAINERS } else { RESTART_RULES };
+        let message = format!(
+            "Kubernetes 1.{minor} does not take restartPolicy {policy:?} of an init container by default; 1.{first} is \
+             the first"
+        );
+        let path = path.child("restartPolicy");
+        (minor < first).then(|| Finding::new(Code::KubernetesVersion, view, &path, message))
+    })
 }
 
 fn walk(view: View<'_>, minor: u32, parent: &str, path: &FieldPath, value: &Value, found: &mut Vec<Finding>) {
@@ -118,7 +158,10 @@ fn fault(name: &str, served: Served, minor: u32) -> Option<String> {
         NotUpTo(last) if minor <= last => Some(format!(
             "Kubernetes 1.{minor} does not serve {name} by default; its feature gate is off up to 1.{last}"
         )),
-        Since(_) | NotUpTo(_) => None,
+        NewerThan(last) if minor <= last => {
+            Some(format!("Kubernetes 1.{minor} does not have the field {name}, which is newer than 1.{last}"))
+        }
+        Since(_) | NotUpTo(_) | NewerThan(_) => None,
     }
 }
 
@@ -126,11 +169,16 @@ fn fault(name: &str, served: Served, minor: u32) -> Option<String> {
 mod tests {
     use super::*;
     use crate::inject::template::document::Document;
+    use crate::lint::view::resolved;
     use serde_json::json;
 
     fn paths(spec: &Value, minor: u32) -> Vec<String> {
         let document = Document::of_value(json!({"spec": spec}));
-        findings(View { origin: "", document: &document }, minor).into_iter().map(|one| one.path).collect()
+        let value = resolved(&document);
+        findings(View { origin: "", document: &document, value: &value }, minor)
+            .into_iter()
+            .map(|one| one.path)
+            .collect()
     }
 
     #[test]
@@ -145,9 +193,24 @@ mod tests {
             (json!({"pod": {"affinity": affinity}}), 22),
             (json!({"initContainers": probed}), 25),
             (json!({"initContainers": asleep}), 33),
+            (json!({"initContainers": [{"name": "a", "restartPolicy": "Never"}]}), 35),
+            (json!({"initContainers": [{"name": "a", "restartPolicy": "Always"}]}), 29),
+            (json!({"initContainers": [{"name": "a", "volumeMounts": [{"bindMountOptions": ["noexec"]}]}]}), 37),
+            (json!({"volumes": [{"configMap": {"items": [{"user": 1}]}}]}), 37),
             (json!({"sidecars": [{"name": "a"}]}), NativeSidecars::FIRST_MINOR),
         ] {
             assert_eq!((paths(&spec, first - 1).len(), paths(&spec, first).len()), (1, 0), "{spec}");
+        }
+    }
+
+    #[test]
+    fn null_fields_and_keys_of_files_and_parameters_are_no_fields_of_pods() {
+        for spec in [
+            json!({"pod": {"hostUsers": null}}),
+            json!({"initContainers": [{"name": "a", "lifecycle": {"stopSignal": null}}]}),
+            json!({"files": [{"name": "a", "items": {"user": "x"}}]}),
+        ] {
+            assert_eq!(paths(&spec, 30), Vec::<String>::new(), "{spec}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::code::Code;
 use super::finding::Finding;
+use super::mask::Hidden;
 use super::view::{View, at};
 use crate::inject::template::document::{self, Place};
 use crate::inject::text::FieldPath;
@@ -10,15 +11,22 @@ use crate::inject::{
     TemplateScope, TemplateSet, WarningKind,
 };
 
-/// All findings of loading these texts together.
-pub(super) fn findings(texts: &[SourceText]) -> Vec<Finding> {
+/// All findings of loading these texts together, and an injector of the templates that load.
+pub(super) fn findings(texts: &[SourceText], hidden: &Hidden) -> (Vec<Finding>, Injector) {
     let Loaded { templates, problems, warnings } =
         TemplateSet::assemble(&CompiledSource::compile_all(texts), &TemplateSet::default());
     let mut conflicts = None;
-    _ = Injector::new(templates, Settings::default()).with_conflicts(&mut conflicts);
-    let errors = problems.iter().map(|problem| Finding::of_problem(Code::TemplateInvalid, problem));
-    let mut found: Vec<Finding> =
-        errors.chain(warnings.iter().map(|problem| Finding::of_problem(code(problem), problem))).collect();
+    let (injector, _) = Injector::new(templates, Settings::default()).with_conflicts(&mut conflicts);
+    // What is said of a secret's variable quotes none of its values.
+    let of = |code: Code, problem: &LoadProblem| {
+        let mut finding = Finding::of_problem(code, problem);
+        if hidden.covers(&problem.path) {
+            finding.message = problem.message.redacted();
+        }
+        finding
+    };
+    let errors = problems.iter().map(|problem| of(Code::TemplateInvalid, problem));
+    let mut found: Vec<Finding> = errors.chain(warnings.iter().map(|problem| of(code(problem), problem))).collect();
     let automatic = automatic(texts);
     for (scope, problem) in conflicts.iter().flat_map(AutomaticConflicts::found) {
         let place = automatic.iter().find(|one| {
@@ -29,7 +37,7 @@ pub(super) fn findings(texts: &[SourceText]) -> Vec<Finding> {
         found.push(Finding::of_problem(Code::AutomaticConflict, &problem));
     }
     found.extend(not_compared(&automatic));
-    found
+    (found, injector)
 }
 
 /// A template with `injection: Automatic`.
@@ -110,7 +118,9 @@ mod tests {
     }
 
     fn found(text: String) -> Vec<(usize, String)> {
-        let found = findings(&[SourceText { origin: "a.yaml".to_owned(), text }]).into_iter();
+        let texts = [SourceText { origin: "a.yaml".to_owned(), text }];
+        let (found, _) = findings(&texts, &Hidden::default());
+        let found = found.into_iter();
         found.filter(|one| one.code == Code::AutomaticConflict).map(|one| (one.place.line, one.message)).collect()
     }
 
@@ -131,7 +141,7 @@ mod tests {
             .enumerate()
             .map(|(index, chunk)| SourceText { origin: format!("{index}.yaml"), text: chunk.concat() })
             .collect();
-        let found = findings(&texts);
+        let (found, _) = findings(&texts, &Hidden::default());
         assert!(found.iter().any(|one| one.message.contains("are not compared")), "{found:?}");
     }
 }

@@ -45,7 +45,9 @@ pub(crate) fn index() -> String {
          ```yaml\nimage: example.com/agent:latest # outrigger-lint: allow image_tag\n```\n\n\
          The comment may also be on the line before, or before the first field of a document for the whole\n\
          document. It takes several codes: `allow image_tag, no_resources`. Words after the codes are for people.\n\n\
-         Values that depend on the pod are not judged; constant defaults of parameters are. Excerpts hide secrets.\n\n\
+         Values that depend on the pod are not judged; constant defaults of parameters are. Fields that are\n\
+         null are absent. Messages and excerpts hide secrets; of a document that cannot be read, excerpts show only\n\
+         the names of fields.\n\n\
          | code | meaning |\n|---|---|\n",
     );
     for code in Code::ALL {

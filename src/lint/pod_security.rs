@@ -5,7 +5,7 @@
 
 use super::code::Code;
 use super::finding::Finding;
-use super::view::{View, at, below};
+use super::view::{View, at, below, is_known, known_text};
 use crate::inject::merge::hardened;
 use crate::inject::text::FieldPath;
 use crate::inject::text::json::items;
@@ -77,7 +77,7 @@ pub(super) fn findings(view: View<'_>, minor: Option<u32>) -> Vec<Finding> {
     let mut check = Check {
         view,
         minor: minor.unwrap_or(LATEST),
-        has_user_namespace: at(spec, &["pod", "hostUsers"]) == false,
+        may_have_user_namespace: matches!(at(spec, &["pod", "hostUsers"]), Value::Bool(false) | Value::String(_)),
         is_windows: matches!(items(at(spec, &["match"]), "os"), [os] if os == "windows")
             && minor.is_none_or(|minor| minor >= 25),
         found: Vec::new(),
@@ -101,22 +101,17 @@ pub(super) fn findings(view: View<'_>, minor: Option<u32>) -> Vec<Finding> {
     check.found
 }
 
-/// Whether a value is known: an expression may give anything.
-fn is_known(value: &Value) -> bool {
-    value.as_str().is_none_or(|text| !text.contains("${"))
-}
-
 /// A known text other than the allowed ones.
 fn other<'a>(value: &'a Value, allowed: &[&str]) -> Option<&'a str> {
-    value.as_str().filter(|text| is_known(value) && !allowed.contains(text))
+    known_text(value).filter(|text| !allowed.contains(text))
 }
 
 struct Check<'a> {
     view: View<'a>,
     /// The minor version of Kubernetes 1.
     minor: u32,
-    /// The pod has `hostUsers: false`, for which 1.35 relaxes some rules.
-    has_user_namespace: bool,
+    /// The pod has `hostUsers: false`, for which 1.35 relaxes some rules, or it depends on the pod.
+    may_have_user_namespace: bool,
     /// All pods are of Windows, of which 1.25 and newer require less.
     is_windows: bool,
     found: Vec<Finding>,
@@ -129,13 +124,14 @@ impl Check<'_> {
     }
 
     fn is_relaxed(&self) -> bool {
-        self.has_user_namespace && self.minor >= 35
+        self.may_have_user_namespace && self.minor >= 35
     }
 
     fn volumes(&mut self) {
         for (path, volume) in self.view.items("volumes") {
             let name = at(volume, &["name"]).as_str().unwrap_or_default();
-            let fields = volume.as_object().into_iter().flatten().map(|(field, _)| field.as_str());
+            let known = volume.as_object().into_iter().flatten().filter(|(_, source)| is_known(source));
+            let fields = known.map(|(field, _)| field.as_str());
             let of_item = ["name", "share", "when", "forEach"];
             for field in fields.filter(|field| !of_item.contains(field) && !RESTRICTED_VOLUMES.contains(field)) {
                 let level = if field == "hostPath" { "baseline" } else { "restricted" };
@@ -163,7 +159,7 @@ impl Check<'_> {
         let minor = self.minor;
         let is_allowed = |name: &str| SYSCTLS.iter().any(|(allowed, since)| *allowed == name && minor >= *since);
         for (index, sysctl) in items(pod_context, "sysctls").iter().enumerate() {
-            if let Some(name) = at(sysctl, &["name"]).as_str().filter(|name| !is_allowed(name)) {
+            if let Some(name) = known_text(at(sysctl, &["name"])).filter(|name| !is_allowed(name)) {
                 self.add(&path.index(index).child("name"), "baseline", &format!("the sysctl {name:?}"));
             }
         }

@@ -2,6 +2,8 @@
 //!
 //! Invariant: text in quotes, comments, expansions and here-documents is no command.
 
+use super::script_lexer::{Token, tokens};
+
 /// What is known of a script.
 #[derive(Debug)]
 pub(super) struct Script {
@@ -9,6 +11,14 @@ pub(super) struct Script {
     pub commands: usize,
     /// Whether it handles SIGTERM by `trap`.
     pub has_trap: bool,
+    /// Whether it handles its own end by `trap`, for which bash handles SIGTERM too.
+    pub has_exit_trap: bool,
+    /// Whether it waits for background commands, during which a trap runs.
+    pub waits: bool,
+    /// Whether a command that takes long runs in the foreground, such as `sleep infinity`.
+    pub is_long: bool,
+    /// Names of its functions.
+    pub functions: Vec<String>,
     pub last: Last,
 }
 
@@ -22,6 +32,23 @@ pub(super) enum Last {
     /// A command for which every shell waits: what it is.
     Compound(&'static str),
 }
+
+/// What keeps a shell: a pipeline, or a list in which another command may follow.
+pub(super) const PIPELINE: &str = "a pipeline";
+pub(super) const LIST: &str = "a list with ||";
+
+/// Commands that only test something, or prepare for the main one.
+const PREPARING: [&str; 15] =
+    ["[", "[[", "test", "true", "false", ":", "cd", "chmod", "chown", "command", "cp", "export", "mkdir", "mv", "rm"];
+
+/// Commands of the shell itself after which a script goes on or ends at once.
+const IMMEDIATE: [&str; 18] = [
+    ".", ":", "[", "[[", "cd", "echo", "eval", "exit", "export", "false", "kill", "printf", "read", "return", "set",
+    "source", "test", "true",
+];
+
+/// The seconds of `sleep` from which on it takes the whole grace period.
+const LONG_SLEEP: u32 = 30;
 
 impl Script {
     pub(super) fn parse(script: &str) -> Self {
@@ -45,6 +72,13 @@ struct Reader {
     words: Vec<String>,
     commands: usize,
     has_trap: bool,
+    has_exit_trap: bool,
+    waits: bool,
+    is_long: bool,
+    functions: Vec<String>,
+    /// The simple commands of the current list of `&&` and `||`, and whether each is part of a pipeline.
+    list: Vec<(Vec<String>, bool)>,
+    is_piped: bool,
     /// What keeps the shell in the list of the last command: a pipe or `||`.
     kept: Option<&'static str>,
     /// Whether the next command begins another list.
@@ -81,7 +115,7 @@ impl Reader {
     }
 
     fn close(&mut self) {
-        self.finish();
+        self.finish(false);
         let Some(opened) = self.open.pop() else { return };
         if self.open.is_empty() {
             let (what, may_exec) = match opened.as_str() {
@@ -99,15 +133,18 @@ impl Reader {
 
     fn operator(&mut self, operator: &'static str) {
         match operator {
+            // An operator of the condition `[[ a || b ]]`.
+            _ if self.words.first().is_some_and(|word| word == "[[") && !self.words.iter().any(|word| word == "]]") => {
+            }
             "(" if self.words.is_empty() => self.open("(".to_owned()),
             // The parentheses of a function's name.
-            "(" => {}
+            "(" => self.functions.extend(self.words.first().cloned()),
             ")" if self.open.last().is_some_and(|open| open == "(") => self.close(),
             // The end of a pattern of `case`, or of a function's name.
             ")" => self.words.clear(),
             _ if self.words.first().is_some_and(|word| word == "case") => {}
             _ => {
-                self.finish();
+                self.finish(operator == "&");
                 if self.open.is_empty() {
                     self.join(operator);
                 }
@@ -118,10 +155,17 @@ impl Reader {
     /// An operator between commands outside compound commands.
     fn join(&mut self, operator: &str) {
         match operator {
-            "|" => self.kept = Some("a pipeline"),
-            "||" => self.kept = Some("a list with ||"),
-            "&&" => self.kept = self.kept.filter(|kept| *kept != "a pipeline"),
-            "&" => (self.kept, self.last, self.compound) = (None, None, None),
+            "|" => {
+                self.kept = Some(PIPELINE);
+                self.is_piped = true;
+                self.list.last_mut().into_iter().for_each(|(_, is_piped)| *is_piped = true);
+            }
+            "||" => self.kept = Some(LIST),
+            "&&" => self.kept = self.kept.filter(|kept| *kept != PIPELINE),
+            "&" => {
+                (self.kept, self.last, self.compound) = (None, None, None);
+                self.list.clear();
+            }
             _ => {}
         }
         let continues = matches!(operator, "|" | "||" | "&&");
@@ -133,29 +177,51 @@ impl Reader {
     fn begin(&mut self) {
         if std::mem::take(&mut self.is_separated) {
             self.kept = None;
+            self.list.clear();
         }
     }
 
     /// The end of a simple command.
-    fn finish(&mut self) {
+    fn finish(&mut self, is_background: bool) {
         let words = std::mem::take(&mut self.words);
         let words: Vec<String> = words.into_iter().skip_while(|word| is_assignment(word)).collect();
         let Some(first) = words.first() else { return };
-        let is_term = |word: &String| matches!(word.as_str(), "TERM" | "SIGTERM" | "15");
+        let is_term = |word: &String| matches!(word.to_ascii_uppercase().as_str(), "TERM" | "SIGTERM" | "15");
         // `trap '' TERM` ignores it, and `trap - TERM` takes the handler away.
         let sets = words.get(1).is_some_and(|command| !command.is_empty() && command != "-");
         self.has_trap |= first == "trap" && sets && words.iter().skip(2).any(is_term);
+        let is_exit = |word: &String| word.eq_ignore_ascii_case("EXIT") || word == "0";
+        self.has_exit_trap |= first == "trap" && sets && words.iter().skip(2).any(is_exit);
         self.has_exec |= first == "exec";
+        self.waits |= first == "wait";
+        self.is_long |= !is_background && is_long(&words);
         if self.open.is_empty() {
             self.begin();
             self.commands += 1;
             self.compound = None;
+            self.list.push((words.clone(), std::mem::take(&mut self.is_piped)));
             self.last = Some(words);
         }
     }
 
+    /// The command of a list with `||` that takes the place of the shell: one with `exec`, or the last one if
+    /// those before it only test or prepare.
+    fn replacing(&self) -> Option<Vec<String>> {
+        let starts =
+            |words: &[String], known: &[&str]| words.first().is_some_and(|word| known.contains(&word.as_str()));
+        let (last, before) = self.list.split_last().filter(|_| self.compound.is_none())?;
+        let is_exec = |(words, is_piped): &&(Vec<String>, bool)| !is_piped && starts(words, &["exec"]);
+        let is_only = before.iter().all(|(words, _)| starts(words, &PREPARING)) && !ends_at_once(&last.0);
+        self.list.iter().rev().find(is_exec).or(Some(last).filter(|_| is_only)).map(|(words, _)| words.clone())
+    }
+
     fn end(mut self) -> Script {
-        self.finish();
+        self.finish(false);
+        if self.kept == Some(LIST)
+            && let Some(words) = self.replacing()
+        {
+            (self.kept, self.last) = (None, Some(words));
+        }
         let last = match (self.kept, self.compound, self.last) {
             (Some(what), ..) | (None, Some(Some(what)), _) => Last::Compound(what),
             (None, None, Some(words)) => {
@@ -164,8 +230,46 @@ impl Reader {
             }
             (None, Some(None), _) | (None, None, None) => Last::None,
         };
-        Script { commands: self.commands, has_trap: self.has_trap, last }
+        let Self { commands, has_trap, has_exit_trap, waits, is_long, functions, .. } = self;
+        Script { commands, has_trap, has_exit_trap, waits, is_long, functions, last }
     }
+}
+
+/// The words of each simple command of a script.
+pub(super) fn commands(script: &str) -> Vec<Vec<String>> {
+    let mut commands = vec![Vec::new()];
+    for token in tokens(script) {
+        match (token, commands.last_mut()) {
+            (Token::Word(word), Some(words)) => words.push(word),
+            (Token::Word(_) | Token::Operator(_), _) => commands.push(Vec::new()),
+        }
+    }
+    commands
+}
+
+/// Whether a command ends at once: it is one of the shell itself, or a short `sleep`.
+pub(super) fn ends_at_once(words: &[String]) -> bool {
+    let first = words.first().map(String::as_str).unwrap_or_default();
+    IMMEDIATE.contains(&first) || first == "trap" || first == "wait" || first == "sleep" && !is_long(words)
+}
+
+/// Whether a command is known to take longer than a grace period: `sleep infinity`, `tail -f`.
+fn is_long(words: &[String]) -> bool {
+    let words: Vec<&str> = words.iter().map(String::as_str).skip_while(|word| *word == "exec").collect();
+    match words.as_slice() {
+        ["sleep", duration, ..] => match duration.trim_end_matches('s').parse::<f64>() {
+            Ok(seconds) => seconds >= f64::from(LONG_SLEEP),
+            // An expansion is not known.
+            Err(_) => !duration.contains('$'),
+        },
+        ["tail", flags @ ..] => flags.iter().any(|flag| matches!(*flag, "-f" | "-F" | "--follow") || is_follow(flag)),
+        _ => false,
+    }
+}
+
+/// Flags of one letter each with that of `tail` for following, such as `-Fn0`.
+fn is_follow(flag: &str) -> bool {
+    flag.starts_with('-') && !flag.starts_with("--") && flag.contains(['f', 'F'])
 }
 
 /// Whether a word is `NAME=VALUE`.
@@ -175,228 +279,4 @@ pub(super) fn is_assignment(word: &str) -> bool {
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
     };
     word.split_once('=').is_some_and(|(name, _)| is_name(name))
-}
-
-#[derive(Debug, PartialEq)]
-enum Token {
-    Word(String),
-    Operator(&'static str),
-}
-
-fn tokens(script: &str) -> Vec<Token> {
-    let mut lexer = Lexer { chars: script.chars().collect(), ..Lexer::default() };
-    while lexer.step() {}
-    lexer.tokens
-}
-
-/// What the next word is, if not one of the command.
-#[derive(Clone, Copy, PartialEq)]
-enum Target {
-    File,
-    /// The delimiter of a here-document.
-    Delimiter,
-}
-
-#[derive(Default)]
-struct Lexer {
-    chars: Vec<char>,
-    at: usize,
-    word: Option<String>,
-    target: Option<Target>,
-    delimiters: Vec<String>,
-    tokens: Vec<Token>,
-}
-
-impl Lexer {
-    fn peek(&self, offset: usize) -> Option<char> {
-        self.chars.get(self.at + offset).copied()
-    }
-
-    fn push(&mut self, c: char) {
-        self.word.get_or_insert_default().push(c);
-    }
-
-    /// Reads one character or one quoted text; whether there was one.
-    fn step(&mut self) -> bool {
-        let Some(c) = self.peek(0) else {
-            self.end_word();
-            return false;
-        };
-        let next = self.peek(1);
-        self.at += 1;
-        match c {
-            '\\' if next == Some('\n') => self.at += 1,
-            '\\' => {
-                self.at += 1;
-                self.push(next.unwrap_or(c));
-            }
-            '\'' => self.quoted('\''),
-            '"' => self.quoted('"'),
-            '`' => self.skipped(|lexer| lexer.skip_to('`')),
-            '$' if matches!(next, Some('{' | '(')) => self.skipped(Self::skip_brackets),
-            '<' | '>' => self.redirect(c),
-            '&' if next == Some('>') => {
-                self.at += 1;
-                self.redirect('>');
-            }
-            '#' if self.word.is_none() => {
-                while self.peek(0).is_some_and(|c| c != '\n') {
-                    self.at += 1;
-                }
-            }
-            ' ' | '\t' | '\r' => self.end_word(),
-            '\n' | ';' | '&' | '|' | '(' | ')' => self.operator(c),
-            _ => self.push(c),
-        }
-        true
-    }
-
-    fn operator(&mut self, c: char) {
-        self.end_word();
-        let is_double = matches!(c, '&' | '|' | ';') && self.peek(0) == Some(c);
-        self.at += usize::from(is_double);
-        self.tokens.push(Token::Operator(match (c, is_double) {
-            ('&', true) => "&&",
-            ('&', false) => "&",
-            ('|', true) => "||",
-            ('|', false) => "|",
-            ('(', _) => "(",
-            (')', _) => ")",
-            _ => ";",
-        }));
-        if c == '\n' {
-            for delimiter in std::mem::take(&mut self.delimiters) {
-                self.here_document(&delimiter);
-            }
-        }
-    }
-
-    /// The word that has come to its end is one of the command, or the target of a redirection.
-    fn end_word(&mut self) {
-        let Some(word) = self.word.take() else { return };
-        match self.target.take() {
-            Some(Target::File) => {}
-            Some(Target::Delimiter) => self.delimiters.push(word),
-            None => self.tokens.push(Token::Word(word)),
-        }
-    }
-
-    fn redirect(&mut self, c: char) {
-        // The number of a descriptor is part of it.
-        let is_number = |word: &String| word.chars().all(|c| c.is_ascii_digit());
-        self.word.take_if(|word| is_number(word));
-        self.end_word();
-        if self.peek(0) == Some('(') {
-            self.at -= 1;
-            self.skipped(Self::skip_brackets);
-            return;
-        }
-        let mut operator = String::from(c);
-        while let Some(next) = self.peek(0).filter(|next| "<>&|-".contains(*next) && operator.len() < 3) {
-            operator.push(next);
-            self.at += 1;
-        }
-        let is_here = operator.starts_with("<<") && operator != "<<<";
-        self.target = Some(if is_here { Target::Delimiter } else { Target::File });
-        // `>&-` closes a descriptor.
-        if operator.ends_with("&-") {
-            self.target = None;
-        }
-    }
-
-    fn here_document(&mut self, delimiter: &str) {
-        while self.at < self.chars.len() {
-            let rest = self.chars.iter().skip(self.at);
-            let line: String = rest.take_while(|c| **c != '\n').collect();
-            self.at = (self.at + line.chars().count() + 1).min(self.chars.len());
-            if line.trim_start_matches('\t') == delimiter {
-                return;
-            }
-        }
-    }
-
-    /// A quoted text; its expansions are part of it.
-    fn quoted(&mut self, quote: char) {
-        self.word.get_or_insert_default();
-        while let Some(c) = self.peek(0) {
-            let next = self.peek(1);
-            self.at += 1;
-            match c {
-                _ if c == quote => return,
-                '\\' if quote == '"' => {
-                    self.at += 1;
-                    self.push(next.unwrap_or(c));
-                }
-                '$' if quote == '"' && matches!(next, Some('{' | '(')) => self.skipped(Self::skip_brackets),
-                _ => self.push(c),
-            }
-        }
-    }
-
-    /// An expansion, in whose place the word gets `$`.
-    fn skipped(&mut self, skip: impl Fn(&mut Self)) {
-        skip(self);
-        self.push('$');
-    }
-
-    fn skip_to(&mut self, end: char) {
-        while let Some(c) = self.peek(0) {
-            self.at += 1 + usize::from(c == '\\' && end != '\'');
-            if c == end {
-                return;
-            }
-        }
-    }
-
-    /// Goes behind the bracket that closes the one which comes next.
-    fn skip_brackets(&mut self) {
-        let Some(open) = self.peek(0) else { return };
-        let close = if open == '{' { '}' } else { ')' };
-        let mut depth = 0_usize;
-        while let Some(c) = self.peek(0) {
-            self.at += 1;
-            match c {
-                '\'' | '"' => self.skip_to(c),
-                '\\' => self.at += 1,
-                _ if c == open => depth += 1,
-                _ if c == close => {
-                    depth -= 1;
-                    if depth == 0 {
-                        return;
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_and_operators_are_those_of_a_shell() {
-        let shown = |script: &str| {
-            let tokens = tokens(script).into_iter();
-            tokens
-                .map(|token| match token {
-                    Token::Word(word) => format!("[{word}]"),
-                    Token::Operator(operator) => operator.to_owned(),
-                })
-                .collect::<String>()
-        };
-        for (script, expected) in [
-            ("a 'b | c' \"d; $(e ')')\" # f", "[a][b | c][d; $]"),
-            ("a\\\n b && c || d | e; f & g", "[a][b]&&[c]||[d]|[e];[f]&[g]"),
-            ("a 2>&1 >x <y &>z b", "[a][b]"),
-            ("a <<E\nb; c\nE\nd", "[a];[d]"),
-            ("a <<-'E'\nb\n\tE\nd", "[a];[d]"),
-            ("a=`b; c` ${d#x;y} e#f", "[a=$][$][e#f]"),
-            ("a <(b; c) >&- d", "[a][$][d]"),
-            ("${has(x) ? {'a': 'b;c'} : d} $((1 + (2)))", "[$][$]"),
-        ] {
-            assert_eq!(shown(script), expected, "{script}");
-        }
-    }
 }

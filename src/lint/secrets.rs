@@ -1,40 +1,33 @@
-//! Secrets that stand in a template: values of variables, flags, and URLs with a password.
+//! Secrets that stand in a template: values of variables and flags, and URLs with a password.
 //!
-//! Invariant: no finding repeats the secret, and `masked` hides each that has a finding.
+//! Invariant: no finding repeats the secret; `mask` hides each that is found here.
 
 use super::code::Code;
 use super::finding::Finding;
-use super::scan::scan;
-use super::view::{View, at};
-use crate::inject::SourceText;
-use crate::inject::template::document::{self, Place};
+use super::script::{commands, is_assignment};
+use super::secret_names::{is_literal, is_name, is_object_name};
+use super::view::{View, at, below};
+use crate::inject::text::FieldPath;
 use crate::inject::text::json::items;
-use crate::inject::text::{FieldError, FieldPath, Spot};
 use serde_json::Value;
 
-/// The last words of names of secrets.
-const WORDS: [&str; 12] = [
-    "PASSWORD",
-    "PASSWD",
-    "PASS",
-    "PASSPHRASE",
-    "PWD",
-    "TOKEN",
-    "SECRET",
-    "CREDENTIAL",
-    "CREDENTIALS",
-    "APIKEY",
-    "SECRETKEY",
-    "PRIVATEKEY",
-];
-
-/// Words before KEY in the names of secrets.
-const KEYS: [&str; 8] = ["API", "SECRET", "PRIVATE", "ACCESS", "ENCRYPTION", "SIGNING", "MASTER", "LICENSE"];
-
-struct Secret {
-    path: FieldPath,
+/// A secret, and what is said of it.
+pub(super) struct Secret {
+    /// The scalar that has it.
+    pub path: FieldPath,
+    /// The secret itself, with the constant defaults of parameters.
+    pub text: String,
     message: String,
 }
+
+/// Commands that the kubelet runs in a container.
+const COMMANDS: [&[&str]; 5] = [
+    &["livenessProbe", "exec", "command"],
+    &["readinessProbe", "exec", "command"],
+    &["startupProbe", "exec", "command"],
+    &["lifecycle", "postStart", "exec", "command"],
+    &["lifecycle", "preStop", "exec", "command"],
+];
 
 /// A warning for each secret in the template.
 pub(super) fn findings(view: View<'_>) -> Vec<Finding> {
@@ -42,194 +35,191 @@ pub(super) fn findings(view: View<'_>) -> Vec<Finding> {
     secrets.map(|secret| Finding::new(Code::SecretInEnv, view, &secret.path, secret.message)).collect()
 }
 
-/// The text with `*` for each character of its secrets. Where it is no YAML, or has a key twice, every
-/// `value:` may be one.
-pub(crate) fn masked(text: &SourceText) -> String {
-    let text = text.text.as_str();
-    let documents = document::parse(text);
-    let is_faulty = documents.iter().any(|one| one.as_ref().map_or(true, |document| !document.problems.is_empty()));
-    let documents: Vec<_> = documents.into_iter().flatten().collect();
-    let hidden: Vec<Place> = documents.iter().flat_map(|document| hidden(View { origin: "", document })).collect();
-    let mut masked = String::with_capacity(text.len());
-    let mut end = 0;
-    for (place, range) in scan(text).scalars {
-        if hidden.contains(&place) && range.start >= end {
-            masked += &text[end..range.start];
-            masked.extend(text[range.clone()].chars().map(|c| if c == '\n' { c } else { '*' }));
-            end = range.end;
-        }
-    }
-    masked += &text[end..];
-    if is_faulty { masked.split_inclusive('\n').map(masked_line).collect() } else { masked }
-}
-
-/// A line without the letters after `value:`; the signs of YAML remain, since one of them is wrong.
-fn masked_line(line: &str) -> String {
-    let Some(at) = line.find("value:") else { return line.to_owned() };
-    let (key, value) = line.split_at(at + "value:".len());
-    key.chars().chain(value.chars().map(|c| if c.is_alphanumeric() { '*' } else { c })).collect()
-}
-
-/// The places of all scalars that contain a secret, also as the default of a parameter.
-fn hidden(view: View<'_>) -> Vec<Place> {
-    let value_at =
-        |path: FieldPath| view.document.place_of(&FieldError { spot: Spot::Value, ..FieldError::new(path, "") });
-    let mut places = Vec::new();
-    for secret in secrets(view) {
-        let text = view.text_at(&secret.path);
-        for (path, parameter) in view.items("parameters") {
-            if at(parameter, &["name"]).as_str().is_some_and(|name| View::names_parameter(text, name)) {
-                places.push(value_at(path.child("default")));
-            }
-        }
-        places.push(value_at(secret.path));
-    }
-    places
-}
-
-fn secrets(view: View<'_>) -> Vec<Secret> {
+/// All secrets of a template.
+pub(super) fn secrets(view: View<'_>) -> Vec<Secret> {
     let mut found = Vec::new();
     for container in view.containers() {
-        of_variables(view, container.value, &container.path, &container.name(), &mut found);
-        for field in ["command", "args"] {
-            for (index, word) in items(container.value, field).iter().enumerate() {
-                let path = container.path.child(field).index(index);
-                let text = word.as_str().and_then(|text| view.resolve(text));
-                if let Some(message) = text.and_then(|text| of_word(&text, &container.name())) {
-                    found.push(Secret { path, message });
-                }
-            }
-        }
+        of_container(container.value, &container.path, &container.name(), &mut found);
     }
+    let app = at(view.spec(), &["app"]);
     let path = View::spec_path().child("app");
-    of_variables(view, at(view.spec(), &["app"]), &path, "the app", &mut found);
+    of_variables(app, &path, "the app", &mut found);
+    of_words(at(app, &["prependCommand"]), &path.child("prependCommand"), "the app", &mut found);
+    of_container(at(app, &["defaults"]), &path.child("defaults"), "the app", &mut found);
+    of_files(view, &mut found);
     found
 }
 
-fn of_variables(view: View<'_>, container: &Value, path: &FieldPath, of: &str, found: &mut Vec<Secret>) {
+fn of_container(container: &Value, path: &FieldPath, of: &str, found: &mut Vec<Secret>) {
+    of_variables(container, path, of, found);
+    for names in [&["command"][..], &["args"]].into_iter().chain(COMMANDS) {
+        of_words(at(container, names), &below(path, names), of, found);
+    }
+}
+
+fn of_variables(container: &Value, path: &FieldPath, of: &str, found: &mut Vec<Secret>) {
     for (index, variable) in items(container, "env").iter().enumerate() {
         let name = at(variable, &["name"]).as_str().unwrap_or_default();
         let Some(value) = at(variable, &["value"]).as_str() else { continue };
         let path = path.child("env").index(index).child("value");
-        let resolved = view.resolve(value);
-        let text = resolved.as_deref().unwrap_or(value);
-        let message = if resolved.is_some() && is_name(name) && is_literal(text) {
-            format!("the variable {name:?} of {of} has its value in the template")
-        } else if has_password(text) {
-            format!("the variable {name:?} of {of} has a URL with a password")
-        } else {
-            continue;
-        };
-        found.push(Secret { path, message });
+        if is_secret(name, value) {
+            found.push(Secret { path, text: value.to_owned(), message: of_variable(name, of) });
+        } else if let Some(password) = passwords(value).next() {
+            let message = format!("the variable {name:?} of {of} has a URL with a password");
+            found.push(Secret { path, text: password.to_owned(), message });
+        }
     }
 }
 
-fn of_word(word: &str, of: &str) -> Option<String> {
-    let flag = word.split_once('=').filter(|(flag, value)| flag.starts_with('-') && is_name(flag) && is_literal(value));
-    match flag {
-        Some((flag, _)) => Some(format!("the flag {flag} of {of} has its value in the template")),
-        None => has_password(word).then(|| format!("a word of the command of {of} has a URL with a password")),
+fn of_variable(name: &str, of: &str) -> String {
+    format!("the variable {name:?} of {of} has its value in the template")
+}
+
+/// Texts of `spec.files`: of those only URLs tell that they have a secret.
+fn of_files(view: View<'_>, found: &mut Vec<Secret>) {
+    for (path, files) in view.items("files") {
+        for (key, text) in at(files, &["items"]).as_object().into_iter().flatten() {
+            for password in passwords(text.as_str().unwrap_or_default()) {
+                let message = format!("the file {key:?} has a URL with a password");
+                let path = path.child("items").key(key.as_str());
+                found.push(Secret { path, text: password.to_owned(), message });
+            }
+        }
     }
 }
 
-/// Whether a variable or a flag of this name contains a secret.
-fn is_name(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
+/// The words of a command line, of which one may be a script.
+fn of_words(list: &Value, path: &FieldPath, of: &str, found: &mut Vec<Secret>) {
     let words: Vec<&str> =
-        name.split(['_', '-', '.']).map(|word| word.trim_end_matches(|c: char| c.is_ascii_digit())).collect();
-    let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
-    match words.as_slice() {
-        // The shell's own variables.
-        ["PWD" | "OLDPWD"] => false,
-        [.., before, "KEY"] => KEYS.contains(before),
-        [.., last] => WORDS.contains(last),
-        [] => false,
+        list.as_array().into_iter().flatten().map(|word| word.as_str().unwrap_or_default()).collect();
+    for (index, word) in words.iter().enumerate() {
+        let before = index.checked_sub(1).and_then(|before| words.get(before)).copied().unwrap_or_default();
+        let path = path.index(index);
+        if let Some((text, message)) = of_word(before, word, of) {
+            found.push(Secret { path, text, message });
+        } else if let Some((text, message)) = of_script(word, of) {
+            found.push(Secret { path, text, message });
+        } else if let Some(password) = passwords(word).next() {
+            let message = format!("a word of the command of {of} has a URL with a password");
+            found.push(Secret { path, text: password.to_owned(), message });
+        }
     }
 }
 
-/// Whether it may be a secret: a text other than a switch, a number or a duration, without references.
-fn is_literal(value: &str) -> bool {
-    let value = value.trim();
-    let is_switch = ["", "true", "false", "yes", "no", "on", "off", "none", "null"]
-        .iter()
-        .any(|switch| value.eq_ignore_ascii_case(switch));
-    let unit = value.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
-    let is_quantity = unit.len() < value.len() && ["", "ms", "s", "m", "h", "d"].contains(&unit);
-    !is_switch && !is_quantity && !value.contains("${") && !value.contains("$(")
+/// The secret in a word of a command that follows another one.
+pub(super) fn secret_of_word(before: &str, word: &str) -> Option<String> {
+    of_word(before, word, "").or_else(|| of_script(word, "")).map(|(text, _)| text)
 }
 
-/// Whether a text has a URL `SCHEME://USER:PASSWORD@HOST` whose password is written out.
-fn has_password(text: &str) -> bool {
-    text.split("://").skip(1).any(|rest| {
+/// The secret in a word that follows another one: the value of a flag or of a variable, and what is said
+/// of it.
+fn of_word(before: &str, word: &str, of: &str) -> Option<(String, String)> {
+    let is_flag = |word: &str| word.starts_with('-');
+    let of_flag = |flag: &str| format!("the flag {flag} of {of} has its value in the template");
+    if is_flag(before) && !before.contains('=') && !is_flag(word) && is_secret(before, word) {
+        return Some((word.to_owned(), of_flag(before)));
+    }
+    let (name, value) = word.split_once('=').filter(|(name, value)| is_secret(name, value))?;
+    if is_flag(word) {
+        return Some((value.to_owned(), of_flag(name)));
+    }
+    is_assignment(word).then(|| (value.to_owned(), of_variable(name, of)))
+}
+
+/// The secret in the commands of a shell script.
+fn of_script(script: &str, of: &str) -> Option<(String, String)> {
+    if !script.contains(char::is_whitespace) {
+        return None;
+    }
+    commands(script).into_iter().find_map(|words| {
+        let mut before = "";
+        words.iter().find_map(|word| {
+            let secret = of_word(std::mem::replace(&mut before, word), word, of);
+            // The shell puts something else in the place of a variable.
+            secret.filter(|(text, _)| !text.contains('$'))
+        })
+    })
+}
+
+fn is_secret(name: &str, value: &str) -> bool {
+    is_name(name) && is_literal(value) && !is_object_name(name, value)
+}
+
+/// The passwords of URLs `SCHEME://USER:PASSWORD@HOST` that are written out.
+pub(super) fn passwords(text: &str) -> impl Iterator<Item = &str> {
+    text.split("://").skip(1).filter_map(|rest| {
         let end = rest.find(|c: char| c.is_whitespace() || "/?#'\"`".contains(c)).unwrap_or(rest.len());
-        let user = rest[..end].rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
-        user.is_some_and(|(_, password)| !password.is_empty() && !password.contains('$') && !password.starts_with('<'))
+        let (user, _) = rest[..end].rsplit_once('@')?;
+        let (_, password) = user.split_once(':')?;
+        (!password.is_empty() && !password.contains('$') && !password.starts_with('<')).then_some(password)
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inject::template::document::Document;
+    use crate::lint::view::resolved;
+    use serde_json::json;
+
+    /// The path of each secret, and the secret.
+    fn of(spec: &Value) -> Vec<(String, String)> {
+        let document = Document::of_value(json!({"spec": spec}));
+        let value = resolved(&document);
+        let secrets = secrets(View { origin: "", document: &document, value: &value }).into_iter();
+        secrets.map(|secret| (secret.path.to_string(), secret.text)).collect()
+    }
 
     #[test]
-    fn names_of_secrets_end_in_a_word_for_one() {
-        for name in [
-            "DB_PASSWORD",
-            "DD_API_KEY",
-            "APIKEY",
-            "DB_PASS",
-            "PASSPHRASE",
-            "AWS_SECRET_ACCESS_KEY",
-            "CREDENTIALS",
-            "token",
-            "--auth-token",
-            "TOKEN_2",
-            "PASSWORD1",
-            "DB_PWD",
+    fn secrets_are_found_wherever_a_command_is() {
+        let helper = |field: &str, value: Value| json!({"sidecars": [{"name": "helper", field: value}]});
+        let exec = |command: Value| json!({"exec": {"command": command}});
+        for (spec, path) in [
+            (helper("args", json!(["--password", "hunter2"])), "spec.sidecars[0].args[1]"),
+            (helper("args", json!(["--clientSecret=hunter2"])), "spec.sidecars[0].args[0]"),
+            (helper("command", json!(["sh", "-c", "exec db --password=hunter2"])), "spec.sidecars[0].command[2]"),
+            (helper("command", json!(["sh", "-c", "a; exec db --password 'hunter2'"])), "spec.sidecars[0].command[2]"),
+            (helper("command", json!(["sh", "-c", "export DB_PASSWORD=hunter2; db"])), "spec.sidecars[0].command[2]"),
+            (helper("command", json!(["env", "-i", "DB_PASSWORD=hunter2", "db"])), "spec.sidecars[0].command[2]"),
+            (
+                helper("livenessProbe", exec(json!(["redis-cli", "--pass=hunter2"]))),
+                "spec.sidecars[0].livenessProbe.exec.command[1]",
+            ),
+            (
+                helper("lifecycle", json!({"preStop": exec(json!(["x", "--token=hunter2"]))})),
+                "spec.sidecars[0].lifecycle.preStop.exec.command[1]",
+            ),
+            (json!({"app": {"prependCommand": ["/x", "--password=hunter2"]}}), "spec.app.prependCommand[1]"),
+            (json!({"app": {"env": [{"name": "dbPassword", "value": "hunter2"}]}}), "spec.app.env[0].value"),
+            (json!({"files": [{"name": "a", "items": {"c": "url=postgres://u:hunter2@h"}}]}), "spec.files[0].items[c]"),
         ] {
-            assert!(is_name(name), "{name}");
-        }
-        for name in [
-            "TOKENIZERS_PARALLELISM",
-            "MAX_TOKENS",
-            "REFRESH_TOKEN_TTL",
-            "TOKEN_ENDPOINT",
-            "SECRET_NAMESPACE",
-            "SECRETS_ENABLED",
-            "TOKEN_AUDIENCE",
-            "TOKEN_FILE",
-            "PARTITION_KEY",
-            "AWS_ACCESS_KEY_ID",
-            "PWD",
-            "KEY",
-            "",
-        ] {
-            assert!(!is_name(name), "{name}");
+            assert_eq!(of(&spec), [(path.to_owned(), "hunter2".to_owned())], "{spec}");
         }
     }
 
     #[test]
-    fn each_value_of_a_text_that_is_no_yaml_is_masked() {
-        let text = "env:\n- {name: TOKEN, value: s3: cret]\n".to_owned();
-        let masked = masked(&SourceText { origin: String::new(), text });
-        assert_eq!(masked, "env:\n- {name: TOKEN, value: **: ****]\n");
-    }
-
-    #[test]
-    fn switches_numbers_durations_and_references_are_no_secrets() {
-        for value in ["", "yes", "True", "100", "1.5", "1h", "30s", "$(TOKEN)", "a${b}"] {
-            assert!(!is_literal(value), "{value}");
+    fn flags_without_a_secret_are_none() {
+        for args in [
+            json!(["--password", "--other"]),
+            json!(["--password", "$(PASSWORD)"]),
+            json!(["--password-file", "hunter2"]),
+            json!(["--bearer-token=/var/run/token"]),
+            json!(["--auth-token=@/run/token"]),
+            json!(["--tls-secret=ns/name"]),
+            json!(["-c", "db --password=$PASSWORD --token \"$(cat /t)\""]),
+            json!(["--password"]),
+        ] {
+            assert_eq!(of(&json!({"sidecars": [{"name": "helper", "args": args}]})), [], "{args}");
         }
-        assert!(is_literal("hunter2") && is_literal("1hx") && is_literal("s"));
     }
 
     #[test]
     fn passwords_of_urls_are_found() {
         for text in ["postgres://u:p@h/d", "--url=http://u:p@h", "a://b c://:p@h"] {
-            assert!(has_password(text), "{text}");
+            assert_eq!(passwords(text).collect::<Vec<_>>(), ["p"], "{text}");
         }
         for text in ["http://h:80/a@b", "http://u@h", "a://u:$(P)@h", "a://u:${P}@h", "u:p@h", "a://u:<password>@h"] {
-            assert!(!has_password(text), "{text}");
+            assert_eq!(passwords(text).next(), None, "{text}");
         }
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! The kernel does not deliver a signal to the first process of a PID namespace unless the process has a
 //! handler. ash of busybox and bash replace themselves by the last simple command of a list; dash does not.
-//! All keep running for pipelines, `||` lists and compound commands.
+//! All keep running for pipelines, for `||` lists whose first commands do more than test or prepare, and for
+//! compound commands. A shell runs its trap only after its command in the foreground, or during `wait`.
 
 use super::code::Code;
 use super::finding::Finding;
 use super::images::{known, official};
-use super::script::{Last, Script, is_assignment};
+use super::script::{LIST, Last, PIPELINE, Script, ends_at_once, is_assignment};
 use super::view::{Container, View, at};
 
 /// Programs without a handler for SIGTERM.
@@ -27,8 +28,8 @@ pub(super) fn finding(view: View<'_>, container: &Container<'_>) -> Option<Findi
         .map(|word| word.as_str().unwrap_or_default())
         .collect();
     let field = if at(container.value, &["command"]).is_null() { "args" } else { "command" };
-    let image = known(view, container.value);
-    let fault = fault(&words, field == "command", image.as_deref().unwrap_or_default())?;
+    let image = known(container.value).unwrap_or_default();
+    let fault = fault(&words, field == "command", image)?;
     let message = format!("{}: {fault}", container.name());
     Some(Finding::new(Code::SigtermIgnored, view, &container.path.child(field), message))
 }
@@ -43,8 +44,12 @@ fn fault(words: &[&str], is_whole: bool, image: &str) -> Option<String> {
     }
     let (shell, script) = shell_script(words)?;
     let script = Script::parse(script);
-    if script.has_trap {
-        return None;
+    let is_replaced = matches!(script.last, Last::Simple { is_exec: true, .. });
+    let has_trap = script.has_trap || script.has_exit_trap && matches!(shell, Shell::Bash);
+    if has_trap && !is_replaced {
+        return is_trap_late(&script).then(|| {
+            "the shell runs its trap for SIGTERM only after the command in the foreground has ended".to_owned()
+        });
     }
     match script.last {
         Last::None => None,
@@ -66,6 +71,18 @@ fn fault(words: &[&str], is_whole: bool, image: &str) -> Option<String> {
             }
         }
     }
+}
+
+/// Whether the shell is not at its trap before its command in the foreground has ended: it waits for none
+/// in the background.
+fn is_trap_late(script: &Script) -> bool {
+    let is_function = |words: &[String]| words.first().is_some_and(|word| script.functions.contains(word));
+    let is_main = match &script.last {
+        Last::None => false,
+        Last::Compound(what) => [PIPELINE, LIST].contains(what),
+        Last::Simple { words, .. } => !ends_at_once(words) && !is_function(words),
+    };
+    !script.waits && (is_main || script.is_long)
 }
 
 /// The words after `env` with its flags and assignments, and after `busybox`.
@@ -180,6 +197,29 @@ mod tests {
             ("cat <<EOF >a\nx | y\nEOF\nserve", false),
             ("serve 2>&1", false),
             ("a=$(b | c) serve", false),
+            ("trap \"exit 0\" TERM; sleep 60", true),
+            ("trap 'exit 0' TERM; sleep 5", false),
+            ("trap 'exit 0' TERM; while true; do sleep 60; done", true),
+            ("trap 'exit 0' TERM; while true; do check; sleep 5; done", false),
+            ("trap 'exit 0' TERM; tail -F /log", true),
+            ("trap 'exit 0' TERM; tail -n0 -F /log | grep x", true),
+            ("trap 'exit 0' TERM; serve", true),
+            ("trap 'exit 0' TERM; serve || exit 1", true),
+            ("trap 'exit 0' term; serve & wait", false),
+            ("trap 'exit 0' SigTerm; serve & wait $!; rm /run/pid", false),
+            ("trap 'exit 0' TERM; exec serve", false),
+            ("trap 'exit 0' TERM; main() { serve & wait; }; main", false),
+            ("trap 'exit 0' TERM; main() { check; }; main", false),
+            ("[ -z \"$X\" ] || true && exec agent", false),
+            ("test -d /x || mkdir /x && exec agent", false),
+            ("[[ -f /a || -f /b ]] && exec agent", false),
+            ("[[ ( -f /a || -f /b ) && -f /c ]]; exec agent", false),
+            ("exec agent || exit 1", false),
+            ("[ -f /a ] || exec tail -f /log", true),
+            ("agent || exit 1", true),
+            ("[ -f /a ] || agent", false),
+            ("[ -f /a ] || exit 1; a | b || exec c", false),
+            ("exec a | b || c", true),
         ] {
             assert_eq!(of(&["sh", "-c", script], busybox).is_some(), is_kept, "{script}");
         }
@@ -199,6 +239,13 @@ mod tests {
             assert!(of(words, "example.com/x:1").is_some(), "{words:?}");
         }
         assert_eq!(of(&["sh", "/run.sh"], "debian:13"), None);
+        // Only bash handles signals where it has a trap for its end.
+        let trapped = "trap 'echo bye' EXIT; while true; do sleep 60 & wait $!; done";
+        assert_eq!((of(&["bash", "-c", trapped], ""), of(&["ash", "-c", trapped], "").is_some()), (None, true));
+        // dash does not replace itself by the last command of any list.
+        for list in ["[ -f /a ] || agent", "[ -f /a ] && agent"] {
+            assert!(of(&["dash", "-c", list], "").is_some() && of(&["bash", "-c", list], "").is_none(), "{list}");
+        }
     }
 
     #[test]

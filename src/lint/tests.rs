@@ -93,6 +93,90 @@ fn the_default_of_a_parameter_is_a_secret_where_a_variable_takes_it() {
 }
 
 #[test]
+fn neither_messages_nor_excerpts_repeat_what_a_variable_of_a_secret_has() {
+    let parameters = "spec:\n  parameters: [{name: pw, type: string, default: hunter2, pattern: '^[A-Z]+$'}]\n";
+    for (parameters, env) in [
+        (parameters, "{name: DB_PASSWORD, value: '${params.pw}'}"),
+        ("spec:\n", "{name: DB_PASSWORD, value: 8675309}"),
+        ("spec:\n", "{name: DB_PASSWORD, value: 18446744073709551616}"),
+        ("spec:\n", "{name: DB_PASSWORD, valuee: hunter2}"),
+        ("spec:\n", "{name: DB_PASSWORD, value: [hunter2]}"),
+        ("spec:\n", "{name: DB_PASSWORD, value: 'hunter2${params.x}'}"),
+        ("spec:\n", "{name: DB_PASSWORD, value: hunter2, value: hunter2}"),
+        ("spec:\n", "{nam: DB_PASSWORD, value: hunter2}"),
+        ("spec:\n", "DB_PASSWORD=hunter2"),
+        ("spec:\n", "{DB_PASSWORD: hunter2}"),
+        ("spec:\n  variables: [{name: DB_PASSWORD, value: hunter2}]\n", ""),
+        ("spec:\n  arguments: [--password, hunter2]\n", ""),
+        ("spec:\n  url: postgres://u:hunter2@h\n", ""),
+    ] {
+        let text = LATEST.replace(":latest", ":1").replacen("spec:\n", parameters, 1);
+        let text = format!("{text}    env: [{env}]\n");
+        let found = found(&text, None);
+        assert!(!found.is_empty(), "{env}");
+        let masked = super::masked(&SourceText { origin: String::new(), text });
+        let shown = found.into_iter().map(|one| one.message + &one.help).chain([masked]).collect::<String>();
+        assert!(!["hunter2", "8675309", "18446744073709551616"].iter().any(|secret| shown.contains(secret)), "{shown}");
+    }
+}
+
+#[test]
+fn a_conflict_does_not_repeat_the_secrets_of_two_templates() {
+    let text = Code::AutomaticConflict.raises().replace("LOG_LEVEL", "DB_PASSWORD").replace("debug", "hunter2");
+    let found = found(&text, None);
+    assert!(found.iter().any(|one| one.code == Code::AutomaticConflict), "{found:?}");
+    assert!(found.iter().all(|one| !one.message.contains("hunter2")), "{found:?}");
+}
+
+#[test]
+fn pod_security_judges_constant_defaults_and_nothing_that_depends_on_the_pod() {
+    let lines = |spec: &str| {
+        let text = LATEST.replace(":latest", ":1").replacen("spec:\n", &format!("spec:\n{spec}"), 1);
+        let found = found(&text, None).into_iter();
+        found.filter(|one| one.code == Code::PodSecurity).map(|one| one.message).collect::<Vec<_>>()
+    };
+    let parameters = "  parameters: [{name: x, type: TYPE, default: VALUE}]\n  initContainers:\n  - name: a\n    \
+                      image: a:1\n    resources: {requests: {cpu: 1m, memory: 1Mi}, limits: {memory: 1Mi}}\n    ";
+    for (kind, value, field, said) in [
+        ("port", "8080", "ports: [{containerPort: 80, hostPort: '${params.x}'}]", "hostPort 8080"),
+        ("integer", "0", "securityContext: {runAsUser: '${params.x}'}", "runAsUser: 0"),
+        ("boolean", "true", "securityContext: {privileged: '${params.x}'}", "privileged: true"),
+        ("string", "SYS_ADMIN", "securityContext: {capabilities: {add: ['${params.x}']}}", "\"SYS_ADMIN\""),
+        ("string", "h", "livenessProbe: {httpGet: {port: 80, host: '${params.x}'}}", "httpGet.host \"h\""),
+    ] {
+        let spec = format!("{}{field}\n", parameters.replace("TYPE", kind).replace("VALUE", value));
+        let found = lines(&spec);
+        assert!(found.iter().any(|message| message.contains(said)), "{spec}: {found:?}");
+        assert_eq!(lines(&spec.replace(&format!("default: {value}"), "description: none")), Vec::<String>::new());
+    }
+    let sysctl = |name: &str| {
+        format!(
+            "  parameters: [{{name: x, type: string, default: {name}}}]\n  pod: {{securityContext: {{sysctls: [{{name: \
+             '${{params.x}}', value: '1'}}]}}}}\n"
+        )
+    };
+    assert_eq!(lines(&sysctl("net.ipv4.tcp_rmem")), Vec::<String>::new());
+    assert!(lines(&sysctl("net.core.somaxconn"))[0].starts_with("the sysctl \"net.core.somaxconn\""));
+}
+
+#[test]
+fn null_fields_are_absent() {
+    for field in [
+        "securityContext:",
+        "securityContext: {capabilities: null}",
+        "securityContext: {capabilities: {drop: null}, runAsNonRoot: null}",
+        "lifecycle: {stopSignal: null}",
+    ] {
+        let text = format!("{}    {field}\n", LATEST.replace(":latest", ":1"));
+        let text = text.replacen("spec:\n", "spec:\n  pod: {hostUsers: null}\n", 1);
+        assert_eq!(marks(&text, Some(32)), [], "{field}");
+    }
+    let volume = "spec:\n  volumes: [{name: v, hostPath: null, emptyDir: {sizeLimit: 1Mi}}]\n";
+    let text = LATEST.replace(":latest", ":1").replacen("spec:\n", volume, 1);
+    assert_eq!(codes(&(text + "    volumeMounts: [{name: v, mountPath: /v}]\n")), Vec::<&str>::new());
+}
+
+#[test]
 fn comments_are_read_however_they_are_spaced_and_reported_if_they_say_nothing() {
     for comment in
         ["# outrigger-lint: allow", "#outrigger-lint: allow", "#  outrigger-lint:  allow", "# outrigger-lint:allow"]

@@ -1,18 +1,22 @@
-//! A template's document as the rules see it: with its constant parameter defaults.
+//! A template's document as the rules see it: without null fields, and with the constant defaults of
+//! parameters in place of the expressions that read them.
 //!
-//! Invariant: a value that depends on a pod is unknown to the rules, so none judges it.
+//! Invariant: a text that depends on a pod keeps its `${`, by which the rules know not to judge it.
 
 use crate::inject::template::document::Document;
-use crate::inject::text::{FieldPath, PathSegment};
+use crate::inject::text::FieldPath;
+use crate::inject::text::json::without_nulls;
 use serde_json::Value;
-use std::borrow::Cow;
 
 /// The document of one template.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
     /// Where the text comes from, such as a file.
     pub origin: &'a str,
+    /// The document as it is written.
     pub document: &'a Document,
+    /// The same as [`resolved`] gives it.
+    pub value: &'a Value,
 }
 
 /// One container of a template.
@@ -32,7 +36,7 @@ impl Container<'_> {
 impl<'a> View<'a> {
     /// The spec of the document, if it is a template's.
     pub(super) fn spec(&self) -> &'a Value {
-        self.document.value.get("spec").unwrap_or(&Value::Null)
+        self.value.get("spec").unwrap_or(&Value::Null)
     }
 
     /// The path `spec`.
@@ -52,58 +56,87 @@ impl<'a> View<'a> {
         let of = |is_sidecar| move |(path, value)| Container { path, value, is_sidecar };
         self.items("sidecars").map(of(true)).chain(self.items("initContainers").map(of(false)))
     }
+}
 
-    /// A text with the constant defaults of its parameters; `None` if it depends on the pod.
-    pub(super) fn resolve<'t>(&self, text: &'t str) -> Option<Cow<'t, str>> {
-        if !text.contains("${") {
-            return Some(Cow::Borrowed(text));
+/// The content of a document as the rules judge it. Null fields are absent, as for a pod.
+pub(super) fn resolved(document: &Document) -> Value {
+    let mut value = without_nulls(&document.value);
+    let parameters = at(&value, &["spec", "parameters"]).clone();
+    if let Some(spec) = value.get_mut("spec").and_then(Value::as_object_mut) {
+        for (_, member) in spec.iter_mut().filter(|(field, _)| *field != "parameters") {
+            resolve(member, &parameters);
         }
-        let mut resolved = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(start) = rest.find("${") {
-            let (before, expression) = (&rest[..start], &rest[start + 2..]);
-            if let Some(before) = before.strip_suffix('$') {
-                resolved += before;
-                resolved += "${";
-                rest = expression;
-                continue;
+    }
+    value
+}
+
+fn resolve(value: &mut Value, parameters: &Value) {
+    match value {
+        Value::Object(members) => members.values_mut().for_each(|member| resolve(member, parameters)),
+        Value::Array(items) => items.iter_mut().for_each(|item| resolve(item, parameters)),
+        Value::String(text) => {
+            if let Some(found) = resolved_text(text, parameters) {
+                *value = found;
             }
-            let (expression, after) = expression.split_once('}')?;
+        }
+        _ => {}
+    }
+}
+
+/// A text with the constant defaults of its parameters; `None` if it has no expression, or depends on the
+/// pod. A text that is one expression has the type of the parameter.
+fn resolved_text(text: &str, parameters: &Value) -> Option<Value> {
+    let mut resolved = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("${") {
+        let (before, expression) = (&rest[..start], &rest[start + 2..]);
+        if let Some(before) = before.strip_suffix('$') {
             resolved += before;
-            resolved += &self.constant(parameter(expression)?)?;
-            rest = after;
+            resolved += "${";
+            rest = expression;
+            continue;
         }
-        Some(Cow::Owned(resolved + rest))
-    }
-
-    /// The default of a parameter, if it is constant.
-    fn constant(&self, name: &str) -> Option<String> {
-        let (_, parameter) = self.items("parameters").find(|(_, one)| at(one, &["name"]) == name)?;
-        match at(parameter, &["default"]) {
-            Value::String(text) if !text.contains("${") => Some(text.clone()),
-            value @ (Value::Bool(_) | Value::Number(_)) => Some(value.to_string()),
-            _ => None,
+        let (expression, after) = expression.split_once('}')?;
+        let default = constant(parameter(expression)?, parameters)?;
+        if text.len() == expression.len() + "${}".len() {
+            return Some(default);
         }
+        resolved += before;
+        resolved += &match default {
+            Value::String(text) => text,
+            value @ (Value::Bool(_) | Value::Number(_)) => value.to_string(),
+            _ => return None,
+        };
+        rest = after;
     }
+    (rest.len() < text.len()).then(|| Value::String(resolved + rest))
+}
 
-    /// Whether an expression of the text is this parameter.
-    pub(super) fn names_parameter(text: &str, name: &str) -> bool {
-        let expressions = text.split("${").skip(1).filter_map(|rest| rest.split_once('}'));
-        expressions.filter_map(|(expression, _)| parameter(expression)).any(|found| found == name)
+/// The default of a parameter in the parameter's type, if it is constant.
+fn constant(name: &str, parameters: &Value) -> Option<Value> {
+    let mut parameters = parameters.as_array().into_iter().flatten();
+    let parameter = parameters.find(|one| at(one, &["name"]) == name)?;
+    let default = at(parameter, &["default"]);
+    match (at(parameter, &["type"]).as_str().unwrap_or_default(), default) {
+        (_, Value::Null) => None,
+        _ if default.to_string().contains("${") => None,
+        ("boolean" | "integer" | "number" | "port", Value::String(text)) => serde_json::from_str(text).ok(),
+        ("boolean" | "integer" | "number" | "port", _) => Some(default.clone()),
+        // As a text they have a syntax of their own.
+        ("list" | "map", Value::String(_)) => None,
+        (_, Value::Bool(_) | Value::Number(_)) => Some(Value::String(default.to_string())),
+        _ => Some(default.clone()),
     }
+}
 
-    /// The text at a path; empty if there is none.
-    pub(super) fn text_at(&self, path: &FieldPath) -> &'a str {
-        let mut value = &self.document.value;
-        for step in path.steps() {
-            let next = match step {
-                PathSegment::Child(name) | PathSegment::Key(name) => value.get(&**name),
-                PathSegment::Index(index) => value.get(*index),
-            };
-            value = next.unwrap_or(&Value::Null);
-        }
-        value.as_str().unwrap_or_default()
-    }
+/// Whether a value is known: an expression may give anything.
+pub(super) fn is_known(value: &Value) -> bool {
+    value.as_str().is_none_or(|text| !text.contains("${"))
+}
+
+/// A text that is known.
+pub(super) fn known_text(value: &Value) -> Option<&str> {
+    value.as_str().filter(|_| is_known(value))
 }
 
 /// The name in `params.NAME` or `params['NAME']`, if the expression is nothing else.
@@ -130,23 +163,45 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn of(value: &Value) -> Value {
+        let parameters = json!([
+            {"name": "tag", "type": "string", "default": "1.2"}, {"name": "port", "type": "port", "default": 80},
+            {"name": "pod", "type": "string", "default": "${app.name}"}, {"name": "none", "type": "string"},
+            {"name": "on", "type": "boolean", "default": "true"}, {"name": "text", "type": "string", "default": 7},
+            {"name": "list", "type": "list", "default": ["a"]}, {"name": "written", "type": "list", "default": "a, b"},
+        ]);
+        let document = Document::of_value(json!({"spec": {"parameters": parameters, "x": value}}));
+        resolved(&document)["spec"]["x"].clone()
+    }
+
     #[test]
     fn constant_defaults_are_put_into_a_text() {
-        let parameters = json!([
-            {"name": "tag", "default": "1.2"}, {"name": "port", "default": 80}, {"name": "pod", "default": "${app.name}"},
-        ]);
-        let document = Document::of_value(json!({"spec": {"parameters": parameters}}));
-        let view = View { origin: "", document: &document };
         for (text, expected) in [
-            ("x/y:${params.tag}", Some("x/y:1.2")),
-            ("${ params.tag }:${params['port']}${params[\"tag\"]}", Some("1.2:801.2")),
-            ("$${params.tag} ${params.tag}", Some("${params.tag} 1.2")),
-            ("${params.pod}", None),
-            ("${params.none}", None),
-            ("${params.tag + 'x'}", None),
-            ("${params.tag", None),
+            ("x/y:${params.tag}", "x/y:1.2"),
+            ("${ params.tag }:${params['port']}${params[\"tag\"]}", "1.2:801.2"),
+            ("$${params.tag} ${params.tag}", "${params.tag} 1.2"),
+            ("${params.pod}", "${params.pod}"),
+            ("${params.none}", "${params.none}"),
+            ("${params.unknown}", "${params.unknown}"),
+            ("${params.tag + 'x'}", "${params.tag + 'x'}"),
+            ("${params.tag", "${params.tag"),
+            ("a ${params.list}", "a ${params.list}"),
+            ("${params.written}", "${params.written}"),
         ] {
-            assert_eq!(view.resolve(text).as_deref(), expected, "{text}");
+            assert_eq!(of(&json!([text])), json!([expected]), "{text}");
         }
+    }
+
+    #[test]
+    fn an_expression_alone_has_the_type_of_its_parameter_and_null_fields_are_absent() {
+        for (text, expected) in [
+            ("${params.port}", json!(80)),
+            ("${params.on}", json!(true)),
+            ("${params.text}", json!("7")),
+            ("${params.list}", json!(["a"])),
+        ] {
+            assert_eq!(of(&json!(text)), expected, "{text}");
+        }
+        assert_eq!(of(&json!({"a": null, "b": {"c": null}, "d": [null]})), json!({"b": {}, "d": [null]}));
     }
 }

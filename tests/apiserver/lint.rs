@@ -14,6 +14,7 @@ use crate::control_plane::assets;
 tests! {
     pod_security_refuses_what_the_linter_says_and_nothing_else,
     older_versions_drop_the_fields_that_the_linter_names_and_no_others,
+    all_fields_that_the_api_server_does_not_have_are_named,
 }
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_outrigger");
@@ -72,6 +73,27 @@ const SPECS: &[&str] = &[
     "volumes: [{name: v, ephemeral: {volumeClaimTemplate: {spec: {accessModes: [ReadWriteOnce], resources: \
      {requests: {storage: 1Gi}}}}}}]\nSIDECAR\n    volumeMounts: [{name: v, mountPath: /v}]",
     "initContainers: [{name: init, image: 'a:1', securityContext: {privileged: true}}]",
+    "parameters: [{name: x, type: port, default: 8080}]\nSIDECAR\n    ports: [{containerPort: 80, hostPort: \
+     '${params.x}'}]",
+    "parameters: [{name: x, type: integer, default: 0}]\nSIDECAR\n    securityContext: {runAsUser: '${params.x}'}",
+    "parameters: [{name: x, type: boolean, default: true}]\nSIDECAR\n    securityContext: {privileged: \
+     '${params.x}'}",
+    "parameters: [{name: x, type: string, default: SYS_ADMIN}]\nSIDECAR\n    securityContext: {capabilities: {add: \
+     ['${params.x}']}}",
+    "parameters: [{name: x, type: string, default: NET_BIND_SERVICE}]\nSIDECAR\n    securityContext: {capabilities: \
+     {add: ['${params.x}']}}",
+    "parameters: [{name: x, type: string, default: example.com}]\nSIDECAR\n    livenessProbe: {httpGet: {port: \
+     8080, host: '${params.x}'}}",
+    "parameters: [{name: x, type: string, default: net.ipv4.tcp_rmem}]\npod: {securityContext: {sysctls: [{name: \
+     '${params.x}', value: '4096 87380 16777216'}]}}\nSIDECAR",
+    "parameters: [{name: x, type: string, default: net.core.somaxconn}]\npod: {securityContext: {sysctls: [{name: \
+     '${params.x}', value: '1024'}]}}\nSIDECAR",
+    "SIDECAR\n    securityContext:",
+    "SIDECAR\n    securityContext: {capabilities: null}",
+    "SIDECAR\n    securityContext: {capabilities: {drop: null}, runAsNonRoot: null}",
+    "hardened: false\nSIDECAR\n    securityContext: {allowPrivilegeEscalation: false, runAsNonRoot: null, \
+     capabilities: {drop: [ALL]}, seccompProfile: {type: RuntimeDefault}}",
+    "volumes: [{name: v, hostPath: null, emptyDir: {}}]\nSIDECAR\n    volumeMounts: [{name: v, mountPath: /v}]",
     "initContainers: [{name: init, image: 'a:1'}]",
 ];
 
@@ -158,12 +180,26 @@ const NEW_FIELDS: &[(&str, &str)] = &[
         "initContainers: [{name: init, image: 'a:1', restartPolicy: Never, restartPolicyRules: [{action: \
      Restart, exitCodes: {operator: In, values: [3]}}]}]",
     ),
+    ("restartPolicy", "initContainers: [{name: init, image: 'a:1', restartPolicy: Never}]"),
+    ("restartPolicy", "initContainers: [{name: init, image: 'a:1', restartPolicy: OnFailure}]"),
     ("seLinuxChangePolicy", "pod: {securityContext: {seLinuxChangePolicy: Recursive}}\nSIDECAR"),
     ("sleep", "SIDECAR\n    lifecycle: {preStop: {sleep: {seconds: 5}}}"),
     ("sleep", "SIDECAR\n    lifecycle: {preStop: {sleep: {seconds: 0}}}"),
+    (
+        "bindMountOptions",
+        "volumes: [{name: v, emptyDir: {}}]\nSIDECAR\n    volumeMounts: [{name: v, mountPath: /v, bindMountOptions: [noexec]}]",
+    ),
+    ("mode", "volumes: [{name: v, emptyDir: {mode: 511}}]\nSIDECAR\n    volumeMounts: [{name: v, mountPath: /v}]"),
+    ("protocol", "SIDECAR\n    livenessProbe: {httpGet: {port: 8080, protocol: HTTP}}"),
     ("stopSignal", "SIDECAR\n    lifecycle: {stopSignal: SIGQUIT}"),
     ("supplementalGroupsPolicy", "pod: {securityContext: {supplementalGroupsPolicy: Strict}}\nSIDECAR"),
 ];
+
+/// Fields of an item of a template that no pod has.
+const OWN_FIELDS: &[&str] = &["forEach", "onExisting", "separator", "share", "when"];
+
+/// The schema of templates that the program has, with the types of Kubernetes in it.
+const SCHEMA: &str = include_str!("../../src/inject/schema/template.json");
 
 /// Writes the template of a spec.
 fn write(directory: &Path, spec: &str) -> String {
@@ -259,7 +295,12 @@ fn older_versions_drop_the_fields_that_the_linter_names_and_no_others() {
             // Other validation than strict: an API server drops a field without a word.
             let path = namespace.path("pods?fieldValidation=Ignore&dryRun=All");
             let answer = cluster.send_object("POST", &path, &injected);
-            let is_served = answer.is_success() && has_field(&answer.body["spec"], field);
+            let mut spec_of_pod = answer.body["spec"].clone();
+            // The pod's own, which every pod has, is another field than that of its containers.
+            if let Some(fields) = spec_of_pod.as_object_mut() {
+                fields.remove("restartPolicy");
+            }
+            let is_served = answer.is_success() && has_field(&spec_of_pod, field);
             dropped += usize::from(!is_served);
             if is_said == is_served {
                 let message = &answer.body["message"];
@@ -269,6 +310,99 @@ fn older_versions_drop_the_fields_that_the_linter_names_and_no_others() {
     }
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
     assert!(dropped > 10, "few fields were dropped: {dropped}");
+}
+
+fn all_fields_that_the_api_server_does_not_have_are_named() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let version = shared().get("/version").expect_success();
+    let version = format!("1.{}", version["minor"].as_str().expect("a minor version").trim_end_matches('+'));
+    let schema: Value = serde_json::from_str(SCHEMA).expect("JSON");
+    let served = shared().get("/openapi/v3/api/v1").expect_success();
+    let mut walk = SchemaWalk {
+        types: &schema["$defs"],
+        served: &served["components"]["schemas"],
+        path: vec!["spec".to_owned()],
+        open: Vec::new(),
+        missing: Vec::new(),
+    };
+    walk.of_type("TemplateSpec");
+    let missing = walk.missing;
+    assert!(missing.len() > 10, "{missing:?}");
+    let file = directory.path().join("template.json");
+    let name = file.display().to_string();
+    let mut unnamed = Vec::new();
+    for path in missing {
+        let mut template = path.iter().rev().fold(json!("x"), |value, step| match step.as_str() {
+            "[0]" => json!([value]),
+            step => json!({step: value}),
+        });
+        template["apiVersion"] = json!("outrigger.dev/v1alpha1");
+        template["kind"] = json!("ClusterInjectionTemplate");
+        template["metadata"] = json!({"name": "tried"});
+        std::fs::write(&file, template.to_string()).expect("a file that can be written");
+        let (_, report, _) = ran(&["lint", "-o", "json", "--kubernetes", &version, &name]);
+        let path = path.join(".").replace(".[0]", "[0]");
+        let findings = report["findings"].as_array().expect("findings");
+        if !findings.iter().any(|one| one["code"] == "kubernetes_version" && one["path"] == path.as_str()) {
+            unnamed.push(path);
+        }
+    }
+    assert!(unnamed.is_empty(), "Kubernetes {version} lacks fields that the linter does not name: {unnamed:?}");
+}
+
+/// Finds the fields of the program's schema that the API server's does not have.
+struct SchemaWalk<'a> {
+    types: &'a Value,
+    served: &'a Value,
+    path: Vec<String>,
+    /// Names of the types that contain this one.
+    open: Vec<String>,
+    missing: Vec<Vec<String>>,
+}
+
+impl SchemaWalk<'_> {
+    fn of_type(&mut self, name: &str) {
+        if self.open.iter().any(|open| open == name) {
+            return;
+        }
+        self.open.push(name.to_owned());
+        let served = &self.served[served_name(name)];
+        for (field, schema) in self.types[name]["properties"].as_object().into_iter().flatten() {
+            self.path.push(field.clone());
+            let is_own = name.starts_with("item.") && OWN_FIELDS.contains(&field.as_str());
+            if served.is_object() && !is_own && served["properties"].get(field).is_none() {
+                self.missing.push(self.path.clone());
+            } else {
+                self.of_schema(schema);
+            }
+            self.path.pop();
+        }
+        self.open.pop();
+    }
+
+    fn of_schema(&mut self, schema: &Value) {
+        if let Some(name) = schema["$ref"].as_str().and_then(|name| name.rsplit('/').next()) {
+            self.of_type(name);
+        }
+        if schema["items"].is_object() {
+            self.path.push("[0]".to_owned());
+            self.of_schema(&schema["items"]);
+            self.path.pop();
+        }
+        for one in ["anyOf", "oneOf", "allOf"].iter().filter_map(|kind| schema[*kind].as_array()).flatten() {
+            self.of_schema(one);
+        }
+    }
+}
+
+/// The API server's name of a type.
+fn served_name(name: &str) -> String {
+    match name {
+        "AppDefaultsSpec" => "io.k8s.api.core.v1.Container".to_owned(),
+        "PodFieldsSpec" => "io.k8s.api.core.v1.PodSpec".to_owned(),
+        "item.EnvVar" | "item.Volume" => name.replace("item.", "io.k8s.api.core.v1."),
+        other => other.trim_start_matches("item.").to_owned(),
+    }
 }
 
 /// Whether a value has this field anywhere.

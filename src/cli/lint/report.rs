@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(span("  image: x", 3).map(|span| &"  image: x"[span]), Some("image"));
         assert_eq!(span("é: 1", 1).map(|span| &"é: 1"[span]), Some("é"));
         assert_eq!((span("a", 0), span("", 1), span("a", 40)), (None, None, None));
-        let shown = Shown::new(&SourceText { origin: String::new(), text: "a: 1\r\nb\u{7}: 2".to_owned() });
+        let shown = Shown::new(&SourceText { origin: String::new(), text: "a: 1\r\nb\u{202e}: 2".to_owned() });
         assert_eq!([0, 1, 2, 3].map(|line| shown.line(line)), [None, Some("a: 1"), Some("b : 2"), None]);
     }
 

@@ -183,6 +183,12 @@ impl<'a> Decider<'a> {
         Ok(requested.chain(automatic).collect())
     }
 
+    /// The template of this name, as a pod asks for it.
+    #[cfg(feature = "runtime")]
+    pub(super) fn asked_for(&self, name: &str) -> RequestedTemplate<'a> {
+        self.look_up(NamedTemplate { name: name.to_owned(), revision: None }, RequestedBy::Pod)
+    }
+
     fn look_up(&self, named: NamedTemplate, by: RequestedBy) -> RequestedTemplate<'a> {
         let NamedTemplate { name, revision } = named;
         let revision = revision.as_deref().and_then(Revision::parse);

@@ -14,6 +14,8 @@ pub(super) mod overlaps;
 mod parameters;
 mod plan;
 mod problems;
+#[cfg(feature = "runtime")]
+pub(super) mod selection;
 mod share;
 mod tenancy;
 pub(super) mod trace;

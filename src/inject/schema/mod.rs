@@ -64,6 +64,13 @@ struct SchemaNode {
     rules: &'static [rules::Rule],
 }
 
+/// Whether a template or an object in it has a field of this name anywhere.
+#[cfg(feature = "runtime")]
+pub(crate) fn is_field(name: &str) -> bool {
+    let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_name && recorded::TEMPLATE.contains(&format!("\"{name}\":"))
+}
+
 impl SchemaNode {
     const fn of(kind: SchemaType) -> Self {
         Self {

@@ -39,6 +39,24 @@ pub(crate) fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
     path.iter().try_fold(value, |value, field| value.as_object()?.get(*field))
 }
 
+/// A null means absent, as everywhere in Kubernetes.
+pub(crate) fn without_nulls(document: &Value) -> Value {
+    let mut document = document.clone();
+    drop_nulls(&mut document);
+    document
+}
+
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, field| !field.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
 /// The message of the JSON parser with Kubernetes' words: what is expected comes first, as in all
 /// our sentences. Other messages stay as they are.
 pub(crate) fn parser_message(error: &impl std::fmt::Display) -> String {

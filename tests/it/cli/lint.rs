@@ -135,6 +135,24 @@ fn a_secret_reaches_no_output() {
 }
 
 #[test]
+fn a_secret_of_a_text_that_cannot_be_read_reaches_no_output() {
+    let pod = r#"{"kind": "ClusterInjectionTemplate", "spec": {"app": {"env": [{"name": "A_TOKEN", "value": "sk-secret" "x"}]}}}"#;
+    for text in [
+        super::TEMPLATE
+            .replace("image: 'example", "args: [--key=sk-secret, '--url=https://u:sk-secret@h', --x}], image: 'e"),
+        super::TEMPLATE.replace("image: 'example", "env: [{name: A_TOKEN, valuee: sk-secret}], image: 'e"),
+        super::TEMPLATE.replace("image: 'example", "env: [{name: A_TOKEN, value: [sk-secret]}], image: 'e"),
+        pod.to_owned(),
+    ] {
+        for format in ["text", "json", "sarif"] {
+            let ran = Workspace::new().run_with(&["lint", "-o", format, "-"], &text);
+            assert_eq!(ran.code, 1, "{text}");
+            assert!(!format!("{}{}", ran.stdout, ran.stderr).contains("sk-secret"), "{}", ran.stdout);
+        }
+    }
+}
+
+#[test]
 fn empty_inputs_are_no_templates_and_a_file_is_read_once() {
     let workspace = Workspace::new();
     for text in ["", "# only a comment\n---\n"] {

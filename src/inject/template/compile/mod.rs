@@ -33,6 +33,7 @@ mod warnings;
 use super::TemplateScope;
 use super::document::Document;
 use super::spec::TemplateSpec;
+use crate::inject::text::json::without_nulls;
 use crate::inject::text::{FieldError, FieldPath, message};
 use draft::Draft;
 
@@ -61,7 +62,7 @@ fn compile(name: &str, scope: &TemplateScope, origin: &str, document: &Document)
         return Compiled { errors, ..Compiled::default() };
     }
     let (errors, mut warnings) = structure::check(name, &document.value);
-    let value = structure::without_nulls(&document.value);
+    let value = without_nulls(&document.value);
     let raw = value.get("spec").cloned().unwrap_or_default();
     let template = match structure::read(value, &errors) {
         Ok(Some(spec)) => Template::compile(name, scope, origin, spec, &raw),

@@ -126,21 +126,3 @@ pub(super) fn with_more(mut errors: Vec<FieldError>, more: Vec<FieldError>) -> V
     }));
     errors
 }
-
-/// A null means absent, as everywhere in Kubernetes.
-pub(super) fn without_nulls(document: &Value) -> Value {
-    let mut document = document.clone();
-    drop_nulls(&mut document);
-    document
-}
-
-fn drop_nulls(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|_, field| !field.is_null());
-            fields.values_mut().for_each(drop_nulls);
-        }
-        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
-        _ => {}
-    }
-}

@@ -10,6 +10,7 @@ use crate::inject::template::compile::{Template, structure};
 use crate::inject::template::document::MAX_TEMPLATE_BYTES;
 use crate::inject::template::spec::{API_VERSION, CLUSTER_KIND, NAMESPACED_KIND};
 use crate::inject::template::{Revision, TemplateScope};
+use crate::inject::text::json::without_nulls;
 use serde_json::{Value, json};
 use std::sync::{Arc, OnceLock};
 
@@ -40,7 +41,7 @@ impl ObjectText {
 
     /// The revision of a spec, whether it can be served or not.
     pub fn revision_of(spec: &Value) -> String {
-        Revision::of(&structure::without_nulls(spec)).to_string()
+        Revision::of(&without_nulls(spec)).to_string()
     }
 
     /// Whether the text is longer than a template may be. Then it is not parsed.
