@@ -149,8 +149,8 @@ impl Reviewer<'_> {
         Some(Renewal { bare, review: anew, difference, summary: summary.to_string(), advice })
     }
 
-    /// The pods decide what the template gets, and nothing of one pod is written into it: where two pods
-    /// would get different things, the decision is about what they share.
+    /// What all pods of the template share decides, so nothing of one pod is written into it. Where the
+    /// template gets nothing and its pods get something, that is told.
     fn inject_into_template(
         &self,
         keys: &AnnotationKeys,
@@ -159,17 +159,18 @@ impl Reviewer<'_> {
         template: &Value,
     ) -> Injected {
         let inject = |view| self.inject(keys, location, object, template, view);
-        let (shared, first) = (inject(PodView::Shared), inject(PodView::Pod(0)));
-        let templates = |injected: &Injected| match injected {
-            Ok((Outcome::Injected(injection), ..)) => Some(injection.templates.clone()),
-            _ => None,
-        };
-        let after = |injected: &Injected| injected.as_ref().ok().and_then(|(.., after)| after.clone());
-        match (templates(&first), templates(&shared)) {
-            (None, _) => first,
-            (of_pod, of_all) if of_pod == of_all => shared,
-            _ if after(&first) == after(&inject(PodView::Pod(1))) => first,
-            _ => shared.map_err(of_template),
+        let shared = inject(PodView::Shared);
+        if location.path.is_empty() || matches!(shared, Ok((Outcome::Injected(_), ..))) {
+            return shared;
+        }
+        let Ok((Outcome::Injected(injection), ..)) = inject(PodView::Pod(0)) else { return shared };
+        match shared {
+            Ok((Outcome::Skipped(mut skip), explanations, after)) => {
+                let names: Vec<String> = injection.templates.iter().map(|name| quote(name)).collect();
+                skip.warnings.push(format!("template {} is left out{ONLY_PODS}", names.join(", ")));
+                Ok((Outcome::Skipped(skip), explanations, after))
+            }
+            shared => shared.map_err(of_template),
         }
     }
 
@@ -200,12 +201,14 @@ impl Reviewer<'_> {
     }
 }
 
+/// What follows where the pods get what their template does not.
+const ONLY_PODS: &str =
+    "; its pods get it in the cluster, since it depends on what their controller sets, which their template lacks";
+
 /// The error of a template whose pods have none.
 fn of_template(error: InjectError) -> InjectError {
-    const HINT: &str =
-        "; its pods get it in the cluster, each with values of its own, which cannot stand in their template";
     let problems = error.problems().iter().cloned();
-    let with_hint = problems.map(|problem| Problem { message: problem.message.with(HINT), ..problem });
+    let with_hint = problems.map(|problem| Problem { message: problem.message.with(ONLY_PODS), ..problem });
     InjectError::from(with_hint.collect::<Vec<_>>())
 }
 
@@ -262,238 +265,4 @@ pub(super) fn values_that_are_no_text(location: &PodLocation, template: &Value) 
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::inject::{CompiledSource, Settings, SourceText, TemplateSet};
-    use crate::workload::find;
-
-    const TEMPLATE: &str = "
-apiVersion: outrigger.dev/v1alpha1
-kind: ClusterInjectionTemplate
-metadata: {name: helper}
-spec:
-  sidecars:
-  - name: helper
-    image: 'example.com/helper:1'
-    env:
-    - {name: OWNER, value: '${pod.metadata.generateName}${pod.metadata.ownerReferences[0].kind}'}
-    - {name: PLACE, value: '${pod.metadata.namespace} ${pod.spec.serviceAccountName}'}
-  volumes: [{name: data, emptyDir: {}}]
-  pod: {terminationGracePeriodSeconds: 60, securityContext: {fsGroup: 5}}
-";
-
-    fn injector(template: &str) -> Injector {
-        let text = SourceText { origin: "t.yaml".to_owned(), text: template.to_owned() };
-        let loaded = TemplateSet::assemble(&CompiledSource::compile_all(&[text]), &TemplateSet::default());
-        assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
-        Injector::new(loaded.templates, Settings::default())
-    }
-
-    /// The reviews of the template and of its first pod.
-    fn reviews(template: &str, document: &Value) -> [Review; 2] {
-        let injector = injector(template);
-        let reviewer = Reviewer { injector: &injector, namespace: "shop", namespace_object: None };
-        let found = find(document, "outrigger.dev");
-        assert_eq!(found.pods.len(), 1, "{found:?}");
-        [reviewer.review_template(document, &found.pods[0]), reviewer.review(document, &found.pods[0])]
-    }
-
-    fn review(template: &str, document: &Value) -> Review {
-        let [of_template, _] = reviews(template, document);
-        of_template
-    }
-
-    fn workload(api_version: &str, kind: &str, metadata: &Value) -> Value {
-        json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "web"},
-            "spec": {"template": {"metadata": metadata, "spec": {"containers": [{"name": "app", "image": "app:1"}]}}}})
-    }
-
-    fn asking() -> Value {
-        json!({"annotations": {"outrigger.dev/inject": "helper"}})
-    }
-
-    fn findings(review: &Review) -> Vec<String> {
-        review.findings.iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn templates_read_what_the_cluster_fills_in_and_the_output_has_none_of_it() {
-        for (api_version, kind, owner) in [
-            ("apps/v1", "Deployment", "ReplicaSet"),
-            ("apps/v1", "StatefulSet", "StatefulSet"),
-            ("batch/v1", "Job", "Job"),
-        ] {
-            let document = workload(api_version, kind, &asking());
-            let review = review(TEMPLATE, &document);
-            let after = review.after.unwrap_or_else(|| panic!("{kind}: {:?}", review.outcome));
-            let env = &after["spec"]["initContainers"][0]["env"];
-            assert_eq!(env[0]["value"], format!("web-{owner}"));
-            assert_eq!(env[1]["value"], "shop default");
-            assert_eq!(after["spec"]["terminationGracePeriodSeconds"], 60);
-            let keys = |value: &Value| value.as_object().expect("a map").keys().cloned().collect::<Vec<_>>();
-            assert_eq!(keys(&after), ["metadata", "spec"]);
-            assert_eq!(keys(&after["metadata"]), ["annotations", "labels"]);
-            let expected =
-                ["containers", "initContainers", "securityContext", "terminationGracePeriodSeconds", "volumes"];
-            assert_eq!(keys(&after["spec"]), expected);
-        }
-    }
-
-    #[test]
-    fn uninject_gives_back_the_template_whatever_was_filled_in() {
-        let spec = |more: Value| {
-            let mut document = workload("apps/v1", "StatefulSet", &asking());
-            for (key, value) in more.as_object().expect("fields") {
-                document["spec"]["template"]["spec"][key] = value.clone();
-            }
-            document["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": "claim"}}]);
-            document
-        };
-        for more in [
-            json!({}),
-            json!({"terminationGracePeriodSeconds": null, "securityContext": null, "volumes": null}),
-            json!({"terminationGracePeriodSeconds": 30, "securityContext": {}, "volumes": []}),
-            json!({"volumes": [{"name": "own", "emptyDir": {}}, {"name": "claim", "emptyDir": {}}]}),
-        ] {
-            let document = spec(more);
-            for review in reviews(TEMPLATE, &document) {
-                let after = review.after.expect("it is injected");
-                assert!(!after.to_string().contains("claimName"), "{after}");
-                let back =
-                    crate::inject::uninject(&after, "outrigger.dev").expect("a status").expect("something to take out");
-                assert_eq!(back, document["spec"]["template"]);
-            }
-        }
-    }
-
-    /// The template of a StatefulSet afterwards and that of its first pod, or the codes of the refusals.
-    fn of_stateful_set(sidecar: &str) -> [String; 2] {
-        let spec = "{sidecars: [{name: helper, image: 'helper:1'SIDECAR";
-        let template =
-            format!("{}spec: {}", TEMPLATE.split("spec:").next().unwrap_or_default(), spec.replace("SIDECAR", sidecar));
-        reviews(&template, &workload("apps/v1", "StatefulSet", &asking())).map(|review| match review.outcome {
-            Ok(_) => review.after.map_or_else(String::new, |after| after.to_string()),
-            Err(error) => error.to_string(),
-        })
-    }
-
-    #[test]
-    fn a_value_of_one_pod_is_read_by_its_review_and_not_written_into_the_template() {
-        let [template, pod] = of_stateful_set(", args: ['${pod.metadata.name}']}]}");
-        assert!(
-            template.starts_with("expression_missing_key: ") && template.contains("; its pods get it"),
-            "{template}"
-        );
-        assert!(pod.contains("\"args\":[\"web-0\"]"), "{pod}");
-        let [template, pod] =
-            of_stateful_set(", args: ['${has(pod.spec.hostname) ? pod.spec.hostname : \"none\"}']}]}");
-        assert!(template.contains("\"args\":[\"none\"]"), "{template}");
-        assert!(pod.contains("\"args\":[\"web-0\"]"), "{pod}");
-        let labels = ", args: ['${pod.metadata.labels[\"controller-revision-hash\"]}']}]}";
-        let template = &of_stateful_set(labels)[0];
-        assert!(template.starts_with("expression_missing_key: "), "{template}");
-    }
-
-    #[test]
-    fn labels_of_the_controller_decide_about_the_template_too() {
-        let matching = |key: &str, operator: &str| {
-            let [template, pod] = of_stateful_set(&format!(
-                "}}], match: {{podSelector: {{matchExpressions: [{{key: {key}, operator: {operator}}}]}}}}}}"
-            ));
-            assert_eq!(template, pod, "{key} {operator}");
-            template.contains("helper:1")
-        };
-        assert!(matching("apps.kubernetes.io/pod-index", "Exists"));
-        assert!(!matching("apps.kubernetes.io/pod-index", "DoesNotExist"));
-        assert!(matching("pod-template-hash", "DoesNotExist"));
-        assert!(!matching("pod-template-hash", "Exists"));
-    }
-
-    #[test]
-    fn a_claim_is_a_volume_of_the_pod() {
-        let mut document = workload("apps/v1", "StatefulSet", &asking());
-        document["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": "data"}}]);
-        let error = review(TEMPLATE, &document).outcome.expect_err("two volumes of one name");
-        assert_eq!(error.codes(), [ErrorCode::Conflict]);
-        let mounts = TEMPLATE.replace("volumes: [{name: data, emptyDir: {}}]", "fromApp: {volumeMounts: true}");
-        document["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] =
-            json!([{"name": "data", "mountPath": "/d"}]);
-        let after = review(&mounts, &document).after.expect("the claim can be mounted");
-        assert_eq!(after["spec"]["initContainers"][0]["volumeMounts"][0]["name"], "data");
-        assert_eq!(after["spec"].get("volumes"), None);
-    }
-
-    #[test]
-    fn keys_at_the_wrong_level_are_named_with_the_right_one() {
-        let mut document = workload("apps/v1", "Deployment", &json!({"labels": {"outrigger.dev/inject": "helper"}}));
-        document["metadata"]["annotations"] = json!({"outrigger.dev/containers": "app"});
-        document["spec"]["template"]["annotations"] = json!({"helper.outrigger.dev/x": "1"});
-        let review = review(TEMPLATE, &document);
-        assert_eq!(
-            findings(&review),
-            [
-                "key_misplaced: annotation outrigger.dev/containers has no effect in metadata.annotations; \
-                 move it to spec.template.metadata.annotations",
-                "key_misplaced: annotation helper.outrigger.dev/x has no effect in spec.template.annotations; \
-                 move it to spec.template.metadata.annotations",
-            ]
-        );
-        assert!(matches!(review.outcome, Ok(Outcome::Skipped(_))));
-        let explained: Vec<String> = review.explanations.iter().map(ToString::to_string).collect();
-        let label = "label outrigger.dev/inject has no effect here: it must be an annotation of the pod";
-        assert_eq!(explained, [format!("not_requested: no template is requested; {label}")]);
-    }
-
-    #[test]
-    fn a_value_that_is_no_text_is_named_by_its_path_in_the_object() {
-        let document = workload("apps/v1", "Deployment", &json!({"annotations": {"outrigger.dev/inject": false}}));
-        let error = review(TEMPLATE, &document).outcome.expect_err("no text").to_string();
-        let expected = "pod_invalid: spec.template.metadata.annotations[\"outrigger.dev/inject\"]: \
-                        expected a string, found a boolean; put it in quotes";
-        assert_eq!(error, expected);
-        let mut document = workload("apps/v1", "Deployment", &asking());
-        document["spec"]["template"]["spec"]["containers"][0]["env"] = json!(7);
-        let error = review(TEMPLATE, &document).outcome.expect_err("no list").to_string();
-        assert!(error.starts_with("pod_invalid: in spec.template: ") && error.contains("spec.containers"), "{error}");
-        let document = workload("apps/v1", "Deployment", &json!({"annotations": {"other": 1}}));
-        let review = review(TEMPLATE, &document);
-        assert!(matches!(review.outcome, Ok(Outcome::Skipped(_))));
-        assert!(findings(&review)[0].ends_with("put it in quotes; it is left as it is"), "{review:?}");
-    }
-
-    #[test]
-    fn what_was_injected_before_is_compared_with_now() {
-        let before = workload("apps/v1", "Deployment", &asking());
-        let mut document = before.clone();
-        document["spec"]["template"] = review(TEMPLATE, &before).after.expect("it is injected");
-        let renewal = |template: &str, document: &Value| {
-            let injector = injector(template);
-            let reviewer = Reviewer { injector: &injector, namespace: "shop", namespace_object: None };
-            let location = find(document, "outrigger.dev").pods.remove(0);
-            reviewer.renewal(document, &location)
-        };
-        assert!(renewal(TEMPLATE, &document).is_none());
-        assert!(renewal(TEMPLATE, &before).is_none());
-        let other = TEMPLATE.replace("helper:1", "helper:2");
-        let found = renewal(&other, &document).expect("another image");
-        assert!(found.difference.to_string().contains("has other values than it would get now"), "{found:?}");
-        assert_eq!(found.bare, before["spec"]["template"]);
-        assert!(found.review.after.expect("injected").to_string().contains("helper:2"));
-        let annotations = document["spec"]["template"]["metadata"]["annotations"].as_object_mut().expect("a map");
-        annotations.remove("outrigger.dev/inject");
-        let found = renewal(TEMPLATE, &document).expect("not requested");
-        assert!(found.difference.to_string().contains("is not requested any more"), "{found:?}");
-        assert!(found.review.after.is_none());
-    }
-
-    #[test]
-    fn an_unknown_kind_is_said_where_it_matters() {
-        let document = workload("example.com/v1", "Server", &asking());
-        let asks = review(TEMPLATE, &document);
-        assert!(asks.after.is_some());
-        assert!(findings(&asks)[0].starts_with("kind_unknown: kind \"Server\" is not known"));
-        assert!(review(TEMPLATE, &workload("example.com/v1", "Server", &json!({}))).findings.is_empty());
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! Refuses excerpts that say nothing, or that would pass because of a misspelling.
 //!
-//! Any map has the fields of `{}`, and a field that is misspelt is absent: `[]` for it would always pass.
+//! Every object has `metadata` and `spec`, every list element matches `{}`, and a field that is misspelt is
+//! absent: `[]` for it would always pass.
 //! Invariant: `[]` stands only for a list that the pod's schema or the object knows.
 
 use serde_json::{Map, Value};
@@ -25,7 +26,7 @@ struct Place<'p> {
     path: String,
     /// What core/v1 says about it, in the pod.
     schema: Option<SchemaRef<'static>>,
-    /// What the object has there, outside of lists.
+    /// What the object has there.
     input: Option<&'p Value>,
 }
 
@@ -38,7 +39,19 @@ struct Checker<'p> {
 impl Checker<'_> {
     /// The schema of the place at this path, whose parent has this schema.
     fn schema_at(&self, path: &str, inherited: Option<SchemaRef<'static>>) -> Option<SchemaRef<'static>> {
-        if path == self.pod { schema::variables().child("pod") } else { inherited }
+        let pod = || schema::variables().child("pod");
+        match path {
+            path if path == self.pod => pod(),
+            // The metadata of a workload has the fields of a pod's.
+            "/metadata" => inherited.or_else(|| pod()?.child("metadata")),
+            _ => inherited,
+        }
+    }
+
+    /// Whether every result has a map here.
+    fn is_always_there(&self, path: &str) -> bool {
+        let of = |object: &str| path.strip_prefix(object).is_some_and(|rest| matches!(rest, "/metadata" | "/spec"));
+        of("") || of(self.pod)
     }
 
     fn value(&mut self, excerpt: &Value, place: &Place<'_>) {
@@ -50,7 +63,8 @@ impl Checker<'_> {
                     if is_empty_map(item) {
                         self.problems.push(empty(&path));
                     }
-                    self.value(item, &Place { path, schema: place.schema.and_then(SchemaRef::item), input: None });
+                    let input = place.input.and_then(|input| namesake(input, item, index));
+                    self.value(item, &Place { path, schema: place.schema.and_then(SchemaRef::item), input });
                 }
             }
             _ => {}
@@ -60,8 +74,7 @@ impl Checker<'_> {
     fn fields(&mut self, fields: &Map<String, Value>, place: &Place<'_>) {
         for (key, value) in fields {
             let path = format!("{}/{key}", place.path);
-            let is_source = place.schema.is_some_and(is_volume);
-            if is_empty_map(value) && !is_source {
+            if is_empty_map(value) && self.is_always_there(&path) {
                 self.problems.push(empty(&path));
             }
             if value.as_array().is_some_and(Vec::is_empty) {
@@ -93,15 +106,16 @@ fn is_empty_map(value: &Value) -> bool {
     value.as_object().is_some_and(Map::is_empty)
 }
 
-/// Whether the fields of this place are kinds of volumes: `emptyDir: {}` says which one it is.
-fn is_volume(place: SchemaRef<'static>) -> bool {
-    let pod = schema::variables().child("pod");
-    let volumes = pod.and_then(|pod| pod.child("spec")?.child("volumes")?.item());
-    volumes.is_some_and(|volume| volume.is_same(place))
+/// The element of a list of the object that has the name of this one, else the one at its place.
+fn namesake<'p>(list: &'p Value, item: &Value, index: usize) -> Option<&'p Value> {
+    let items = list.as_array()?;
+    let name = item.get("name");
+    let named = name.and_then(|name| items.iter().find(|other| other.get("name") == Some(name)));
+    named.or_else(|| items.get(index))
 }
 
 fn empty(path: &str) -> String {
-    format!("expect.includes{path} is {{}}, which every map has; name at least one field, or leave it out")
+    format!("expect.includes{path} is {{}}, which every result has; name at least one field, or leave it out")
 }
 
 #[cfg(test)]
@@ -127,9 +141,25 @@ mod tests {
             "spec": {"volumeClaimTemplates": [], "template": pod()}});
         let excerpt = json!({"spec": {"volumeClaimTemplates": [], "template": {"spec": {"initContainers": []}}}});
         assert_eq!(check(&excerpt, &set), Ok(()));
+        let excerpt = json!({"metadata": {"finalizers": [], "ownerReferences": []}});
+        assert_eq!(check(&excerpt, &set), Ok(()));
         let misspelt = json!({"spec": {"template": {"spec": {"initContianers": []}}}});
         assert!(check(&misspelt, &set).expect_err("misspelt").contains("did you mean \"initContainers\"?"));
         assert!(check(&json!({"spec": {"initContainers": []}}), &set).is_err());
+    }
+
+    #[test]
+    fn a_map_that_not_every_result_has_may_be_empty() {
+        for excerpt in [
+            json!({"spec": {"securityContext": {}, "containers": [{"name": "web", "resources": {"limits": {}}}]}}),
+            json!({"spec": {"affinity": {"podAntiAffinity": {"x": [{"labelSelector": {}}]}}}}),
+        ] {
+            assert_eq!(check(&excerpt, &pod()), Ok(()), "{excerpt}");
+        }
+        let custom = json!({"apiVersion": "example.com/v1", "kind": "Web", "metadata": {"name": "web"},
+            "spec": {"list": [{"x": []}], "template": pod()}});
+        assert_eq!(check(&json!({"spec": {"list": [{"x": []}]}}), &custom), Ok(()));
+        assert!(check(&json!({"spec": {"template": {"spec": {}}}}), &custom).is_err());
     }
 
     #[test]
@@ -159,11 +189,10 @@ mod tests {
         for excerpt in [
             json!({"spec": {}}),
             json!({"spec": {"containers": [{}]}}),
-            json!({"spec": {"containers": [{"name": "web", "resources": {"limits": {}}}]}}),
             json!({"spec": {"containers": [{"name": "web"}]}, "metadata": {}}),
         ] {
             let problem = check(&excerpt, &pod()).expect_err("it says nothing");
-            assert!(problem.contains("is {}, which every map has"), "{problem}");
+            assert!(problem.contains("is {}, which every result has"), "{problem}");
         }
         let both = json!({"spec": {"initContianers": [], "containers": [{}]}});
         assert_eq!(check(&both, &pod()).expect_err("two problems").lines().count(), 2);
