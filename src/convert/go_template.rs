@@ -3,7 +3,7 @@
 //! Invariant: each action of the text becomes an expression, or is in [`GoTemplate::lost`] with its
 //! line, or marks the value in which it stands as lost.
 
-use super::draft::{cel_key, cel_string};
+use super::go_action::cel;
 use super::go_lines::{Action, Opened, Part, indent, key_column, parts};
 
 /// Begins a word that stands for an action while the text is read as YAML.
@@ -327,67 +327,6 @@ fn is_whole_value(before: &str, after: &str) -> bool {
     let (before, after) = (before.trim(), after.trim_start());
     (before.ends_with([':', '[', ',']) || before.chars().all(|letter| matches!(letter, '-' | ' ')))
         && (after.is_empty() || after.starts_with([',', ']', '}', '#']))
-}
-
-/// The CEL of an action that is well known.
-fn cel(action: &str, is_whole: bool) -> Option<String> {
-    // Within a longer text the quotes would belong to it.
-    let action = if is_whole { action.strip_suffix("| quote").unwrap_or(action).trim() } else { action };
-    let words = words(action)?;
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    Some(match words.as_slice() {
-        [".ObjectMeta.Name"] => "pod.metadata.?name.orValue('')".to_owned(),
-        [".ObjectMeta.Namespace" | ".DeploymentMeta.Namespace"] => "namespace.name".to_owned(),
-        [".DeploymentMeta.Name"] => WORKLOAD.to_owned(),
-        [".Spec.ServiceAccountName"] => "pod.spec.?serviceAccountName.orValue('default')".to_owned(),
-        ["index", ".ObjectMeta.Annotations", key] => cel_key("annotations", literal(key)?, ""),
-        ["index", ".ObjectMeta.Labels", key] => cel_key("labels", literal(key)?, ""),
-        ["annotation", ".ObjectMeta", key, default] => cel_key("annotations", literal(key)?, literal(default)?),
-        [text] => match text.strip_prefix(".ObjectMeta.Labels.") {
-            Some(key) if key.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_') => {
-                cel_key("labels", key, "")
-            }
-            _ => cel_string(literal(text)?),
-        },
-        _ => return None,
-    })
-}
-
-/// The name of the workload, as Istio finds it: that of the pod's controller, of a ReplicaSet without its
-/// hash and of a Job without the time that its CronJob gave it. Offline a pod has no controller yet, and
-/// its generated name tells.
-const WORKLOAD: &str = "(pod.metadata.?ownerReferences.orValue([])\
-.filter(o, o.?controller.orValue(false) && pod.metadata.?generateName.orValue('') != '')\
-.map(o, o.kind == 'ReplicaSet' && o.name.endsWith('-' + pod.metadata.?labels[?'pod-template-hash'].orValue('')) \
-? o.name.substring(0, o.name.lastIndexOf('-')) \
-: o.kind == 'Job' && o.name.matches('^.+-[0-9]{8,10}$') ? o.name.substring(0, o.name.lastIndexOf('-')) : o.name) \
-+ [pod.metadata.?generateName.orValue('') == '' ? pod.metadata.?name.orValue('') : \
-(pod.metadata.generateName + '\\n').replace('-' + pod.metadata.?labels[?'pod-template-hash'].orValue('') + '-\\n', '')\
-.replace('-\\n', '')])[0]";
-
-/// The words of an action; a quoted one keeps its first quote.
-fn words(action: &str) -> Option<Vec<String>> {
-    let mut words = Vec::new();
-    let mut rest = action.trim();
-    while let Some(first) = rest.chars().next() {
-        let (word, after) = if first == '"' || first == '`' {
-            let (inner, after) = rest[1..].split_once(first)?;
-            if inner.contains('\\') {
-                return None;
-            }
-            (format!("\"{inner}"), after)
-        } else {
-            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
-            (rest[..end].to_owned(), &rest[end..])
-        };
-        words.push(word);
-        rest = after.trim_start();
-    }
-    Some(words)
-}
-
-fn literal(word: &str) -> Option<&str> {
-    word.strip_prefix('"')
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 mod comments;
 mod detect;
 mod draft;
+mod go_action;
 mod go_lines;
 mod go_template;
 mod istio;
