@@ -151,10 +151,10 @@ mod tests {
         let hosts = vec!["localhost".to_owned()];
         let source = CertificateSource::SelfSigned { directory: directory.path().to_owned(), hosts };
         let certificate = source.load(SystemTime::now()).expect("a certificate");
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("bound");
-        // No process listens there from now on.
-        drop(listener);
+        // Bound, but not listening: connections are refused, and nobody else gets the port.
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+        let address = socket.local_addr().expect("bound");
         let readiness = Readiness::default();
         let mut call = SelfTest::new(address, Arc::new(Resolver::new(certificate.key)), readiness.clone());
         assert!(!readiness.is_ready(), "before the first test has passed");

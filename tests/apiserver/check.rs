@@ -20,8 +20,9 @@ use serde_json::{Value, json};
 use tokio_rustls::TlsAcceptor;
 
 use crate::cluster::pod;
+use crate::ports::closed;
 use revisions::get_takes_revisions_from_the_replicas;
-use world::{CONFIGURATION, OURS, World, closed, with_world};
+use world::{CONFIGURATION, OURS, World, with_world};
 
 tests! {
     a_healthy_installation_is_healthy,

@@ -7,7 +7,6 @@
 //!
 //! Invariant: all programs listen on 127.0.0.1, on free ports.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -17,6 +16,7 @@ use serde_json::json;
 
 use crate::authority::{self, Authority};
 use crate::harness;
+use crate::ports::free_port;
 use crate::process::{Janitor, Process};
 
 /// The variable with the folder of the programs.
@@ -105,12 +105,6 @@ impl ControlPlane {
         *api = start_api_server(&self.janitor, &self.assets, self.etcd_port, self.api_port, emulated);
         api.wait_until(START_LIMIT, || is_ready(&self.kubectl, &self.kubeconfig));
     }
-}
-
-/// A free port. Another program may take it before it is used, which is rare on loopback.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port on loopback");
-    listener.local_addr().expect("a bound listener has an address").port()
 }
 
 fn write_files(directory: &Path, authority: &Authority, port: u16) {

@@ -30,6 +30,7 @@ mod installation;
 #[allow(dead_code, reason = "the tests of the documents read more of them")]
 mod markdown;
 mod outrigger;
+mod ports;
 mod process;
 mod registration;
 mod replicas;

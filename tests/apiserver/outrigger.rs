@@ -18,7 +18,6 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, Namespace, WEBHOOK_LABEL, names, pod, shared};
-use crate::control_plane::free_port;
 use crate::process::{Process, eventually};
 use crate::registration;
 
@@ -27,14 +26,17 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_outrigger");
 /// Templates of the tests.
 pub const TEMPLATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/apiserver/templates");
 
+/// The kernel chooses the ports; [`addresses`] reads them from the log.
+pub const ANY_PORTS: [&str; 2] = ["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"];
+
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A running server.
 pub struct Outrigger {
     process: Process,
     directory: PathBuf,
-    port: u16,
-    admin_port: u16,
+    address: SocketAddr,
+    admin: SocketAddr,
 }
 
 /// `serve --dev` without further options: the built-in templates. Covers the namespaces labelled
@@ -74,13 +76,12 @@ impl Outrigger {
     fn start_with(cluster: &Cluster, name: &str, mode: &str, arguments: &[&str]) -> Self {
         let janitor = &cluster.control_plane.janitor;
         let directory = janitor.directory().join(format!("outrigger-{name}"));
-        let (port, admin_port) = (free_port(), free_port());
         let mut serve = Command::new(PROGRAM);
         serve.args(["serve", "--dev", "--cluster", mode, "--log-format", "json", "--dev-dir"]).arg(&directory);
         serve.env("KUBECONFIG", &cluster.control_plane.kubeconfig);
-        serve.args(["--listen", &format!("127.0.0.1:{port}"), "--admin-listen", &format!("127.0.0.1:{admin_port}")]);
-        let process = janitor.spawn(&format!("outrigger-{name}"), serve.args(arguments));
-        let server = Self { process, directory, port, admin_port };
+        let process = janitor.spawn(&format!("outrigger-{name}"), serve.args(ANY_PORTS).args(arguments));
+        let [address, admin] = addresses(&process);
+        let server = Self { process, directory, address, admin };
         server
             .process
             .wait_until(LIMIT, || server.admin("/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")));
@@ -101,12 +102,12 @@ impl Outrigger {
 
     /// Both configurations: the mutating and the validating one.
     pub fn configurations(&self) -> [Value; 2] {
-        configurations(&format!("https://127.0.0.1:{}/mutate", self.port), &self.directory)
+        configurations(&format!("https://{}/mutate", self.address), &self.directory)
     }
 
     /// The addresses of the webhook and of the admin listener.
     pub fn addresses(&self) -> [SocketAddr; 2] {
-        [self.port, self.admin_port].map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+        [self.address, self.admin]
     }
 
     /// Like [`register`], for this server.
@@ -136,7 +137,7 @@ impl Outrigger {
     /// Kills the server without a shutdown, like a lost node.
     pub fn kill(&self) {
         self.process.kill();
-        eventually("the port is closed", LIMIT, || TcpStream::connect(("127.0.0.1", self.port)).err());
+        eventually("the port is closed", LIMIT, || TcpStream::connect(self.address).err());
     }
 
     /// Sends a review of a new pod directly to the server; returns the patch.
@@ -158,7 +159,7 @@ impl Outrigger {
 
     /// Sends a review directly to the server; returns the response.
     pub fn answer(&self, cluster: &Cluster, review: Vec<u8>) -> Value {
-        let client = cluster.client_of(&format!("https://127.0.0.1:{}", self.port), &self.ca_file());
+        let client = cluster.client_of(&format!("https://{}", self.address), &self.ca_file());
         cluster.send_with(&client, "POST", "/mutate", "application/json", review).expect_success()
     }
 
@@ -172,8 +173,22 @@ impl Outrigger {
     }
 
     fn admin(&self, path: &str) -> Option<String> {
-        admin_response(SocketAddr::from(([127, 0, 0, 1], self.admin_port)), path)
+        admin_response(self.admin, path)
     }
+}
+
+/// The addresses of the webhook and of the admin listener of a server with [`ANY_PORTS`] and a JSON log. Waits until
+/// it listens.
+pub fn addresses(process: &Process) -> [SocketAddr; 2] {
+    process.wait_until(LIMIT, || listening(&process.log()).is_some());
+    listening(&process.log()).expect("a log only grows")
+}
+
+fn listening(log: &str) -> Option<[SocketAddr; 2]> {
+    let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let line = lines.find(|line| line["message"] == "listening")?;
+    let address = |listener: &str| line[listener].as_str()?.parse().ok();
+    Some([address("webhook")?, address("admin")?])
 }
 
 /// The full response of the admin listener, including its head.

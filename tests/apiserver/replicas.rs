@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
@@ -16,9 +16,8 @@ use serde_json::{Value, json};
 
 use crate::balancer::Balancer;
 use crate::cluster::{Cluster, Namespace, WEBHOOK_LABEL, names, pod, request};
-use crate::control_plane::free_port;
 use crate::installation::Installation;
-use crate::outrigger::{PROGRAM, TEMPLATES, admin_response};
+use crate::outrigger::{ANY_PORTS, PROGRAM, TEMPLATES, addresses, admin_response};
 use crate::process::{Process, eventually, pause};
 use crate::registration;
 
@@ -98,12 +97,11 @@ impl Running {
         self.replicas.push(replica);
     }
 
-    /// Starts a replica without waiting.
+    /// Starts a replica without waiting until it is ready.
     pub fn start_replica(&self) -> Replica {
         let cluster = self.cluster();
-        let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-        let (address, admin) = (address(free_port()), address(free_port()));
-        let name = format!("{}-{}", self.installation.name(), address.port());
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("{}-{}", self.installation.name(), STARTED.fetch_add(1, Ordering::Relaxed));
         let mut serve = Command::new(PROGRAM);
         serve.args([
             "serve",
@@ -115,10 +113,11 @@ impl Running {
             TEMPLATES,
         ]);
         serve.args(["--certificate-hosts=127.0.0.1", "--webhook-configuration", self.installation.name()]);
-        serve.args([format!("--listen={address}"), format!("--admin-listen={admin}")]).args(self.settings);
+        serve.args(ANY_PORTS).args(self.settings);
         serve.env("KUBECONFIG", &self.kubeconfig);
         serve.env("POD_NAME", &name).env("POD_NAMESPACE", self.installation.name());
         let process = cluster.control_plane.janitor.spawn(&format!("outrigger-{name}"), &mut serve);
+        let [address, admin] = addresses(&process);
         Replica { name, process, address, admin }
     }
 

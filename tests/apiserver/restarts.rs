@@ -11,8 +11,7 @@ use serde_json::json;
 
 use crate::balancer::Balancer;
 use crate::cluster::{Cluster, Namespace, in_namespace, names, pod, request};
-use crate::control_plane::free_port;
-use crate::outrigger::{PROGRAM, admin_response, configurations, register};
+use crate::outrigger::{ANY_PORTS, PROGRAM, addresses, admin_response, configurations, register};
 use crate::process::{Process, pause};
 
 tests! { rolling_restarts_fail_no_pod }
@@ -85,13 +84,12 @@ fn rolling_restarts_fail_no_pod() {
 
 /// Starts an instance and returns when it is ready. All instances share one certificate.
 fn start(cluster: &Cluster, directory: &Path, name: &str) -> Instance {
-    let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-    let (address, admin) = (address(free_port()), address(free_port()));
     let mut serve = Command::new(PROGRAM);
     serve.args(["serve", "--dev", "--cluster=off", "--log-format=json", "--shutdown-delay", SHUTDOWN_DELAY]);
     serve.arg("--dev-dir").arg(directory);
-    serve.args([format!("--listen={address}"), format!("--admin-listen={admin}")]);
+    serve.args(ANY_PORTS);
     let process = cluster.control_plane.janitor.spawn(&format!("outrigger-restarts-{name}"), &mut serve);
+    let [address, admin] = addresses(&process);
     process.wait_until(LIMIT, || {
         admin_response(admin, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
     });

@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::authority::{Authority, Identity};
 use crate::cluster::{Cluster, Namespace, WEBHOOK_LABEL, in_namespace, pod};
 use crate::outrigger::Outrigger;
+use crate::ports::closed;
 use crate::process::eventually;
 use crate::registration;
 
@@ -60,11 +61,6 @@ async fn not_found(acceptor: TlsAcceptor, stream: tokio::net::TcpStream) {
     let _ = stream.read(&mut head).await;
     let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-}
-
-fn nobody() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("an address").port()
 }
 
 fn hangs_up(_: TcpStream) {}
@@ -127,7 +123,7 @@ fn each_failure_of_a_webhook_call_matches_its_text_in_the_guide() {
         cluster.send_object("POST", &with_service.path("services"), &object).expect_success();
         let elsewhere = server(cluster, &ours.issue_for("outrigger.elsewhere.svc"));
         let cases: [(&str, Value, &Authority, &[&str]); 10] = [
-            ("nobody", at("127.0.0.1", nobody()), ours, &["connect: connection refused"]),
+            ("nobody", at("127.0.0.1", closed().port()), ours, &["connect: connection refused"]),
             ("hangs-up", at("127.0.0.1", peer(hangs_up)), ours, &["EOF", "connection reset by peer"]),
             ("silent", at("127.0.0.1", peer(is_silent)), ours, &["context deadline exceeded"]),
             ("plain", at("127.0.0.1", peer(speaks_plainly)), ours, &["server gave HTTP response to HTTPS client"]),
@@ -163,7 +159,8 @@ fn a_failing_match_condition_matches_its_text_in_the_guide() {
     in_namespace("troubles-condition", "troubles-condition", |namespace| {
         let authority = &namespace.cluster.control_plane.authority;
         let conditions = json!([{"name": "x", "expression": "object.metadata.labels['app'] == 'web'"}]);
-        let configuration = configuration("troubles-condition", at("127.0.0.1", nobody()), &conditions, authority);
+        let configuration =
+            configuration("troubles-condition", at("127.0.0.1", closed().port()), &conditions, authority);
         registration::create(namespace.cluster, &configuration);
         assert_message_is_in_the_guide("condition", &message(namespace), &["resulted in error"]);
     });

@@ -83,7 +83,10 @@ fn a_trace_that_the_api_server_does_not_sample_is_not_exported() {
 /// An unreachable collector, and one that accepts connections but does not respond.
 #[test]
 fn an_unreachable_collector_delays_neither_responses_nor_shutdown() {
-    let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    // Bound, but not listening: connections are refused, and nobody else gets the port.
+    let refusing = tokio::net::TcpSocket::new_v4().expect("a socket");
+    refusing.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let closed = refusing.local_addr().expect("bound");
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     for address in [closed, silent.local_addr().expect("bound")] {
         let directory = tempfile::tempdir().expect("a directory");

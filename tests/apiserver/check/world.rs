@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::kubelet::Kubelet;
 use crate::cluster::{Cluster, Namespace, pod};
-use crate::control_plane::{assets, free_port};
+use crate::control_plane::assets;
 use crate::outrigger::{Outrigger, PROGRAM};
 use crate::process::eventually;
 
@@ -252,9 +252,4 @@ fn add_node(cluster: &Cluster, port: u16) {
     }});
     let answer = cluster.send("PATCH", "/api/v1/nodes/tests/status", MERGE, status.to_string().into_bytes());
     answer.expect_success();
-}
-
-/// An address at which nobody listens.
-pub fn closed() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], free_port()))
 }
