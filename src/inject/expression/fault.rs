@@ -36,10 +36,7 @@ pub(super) fn sentence(function: &str, text: &str) -> Message {
 
 /// A library's message without values: not even the template's author may read those of a pod.
 fn of_library(text: &str) -> String {
-    let of_value = ["cannot convert ", "cannot determine the size of ", "Parsing Error"]
-        .iter()
-        .any(|start| text.starts_with(start));
-    if of_value {
+    if ["cannot convert ", "Parsing Error"].iter().any(|start| text.starts_with(start)) {
         return "cannot take this value".to_owned();
     }
     one_line(text.split_once('\'').map_or(text, |(before, _)| before.trim_end()), MAX_MESSAGE)

@@ -1,7 +1,7 @@
 //! Replacements for library functions that are unsafe to run on values of a pod.
 //!
-//! The originals' work or result grows faster than their input, they print maps in random order, or
-//! they calculate modulo 2^128. `functions` has the functions that Outrigger adds.
+//! The originals' work or result grows faster than their input, they print maps in random order,
+//! they calculate modulo 2^128, or they count bytes where CEL has characters. `functions` has the functions that Outrigger adds.
 //!
 //! Invariant: no call compares more than [`MAX_COMPARED`] items pairwise or produces more text than
 //! [`MAX_TEXT_BYTES`].
@@ -25,6 +25,7 @@ type CelText = Arc<String>;
 
 /// Registers the replacements over the libraries' functions.
 pub(super) fn register(context: &mut Context<'_>) {
+    context.add_function("size", size);
     context.add_function("replace", replace);
     context.add_function("join", join);
     context.add_function("indexOf", index_of);
@@ -41,6 +42,19 @@ pub(super) fn register(context: &mut Context<'_>) {
     context.add_function("isQuantity", is_quantity);
     context.add_function(rewrite::QUANTITY, quantity);
     context.add_function(rewrite::PRINTABLE, printable);
+}
+
+/// `size(value)` and `value.size()`: the items of a list, the keys of a map, the characters of a text, the bytes of bytes.
+/// The original counts the bytes of a text.
+fn size(This(value): This<Value>) -> ResolveResult {
+    let size = match value {
+        Value::List(list) => list.len(),
+        Value::Map(map) => map.map.len(),
+        Value::String(text) => text.chars().count(),
+        Value::Bytes(bytes) => bytes.len(),
+        _ => return Err(fault::own("size", "expected a string, a list or a map")),
+    };
+    Ok(Value::Int(i64::try_from(size).unwrap_or(i64::MAX)))
 }
 
 /// `text.replace(old, new)` and `text.replace(old, new, count)`.

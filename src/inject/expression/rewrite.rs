@@ -6,6 +6,8 @@
 //! * `has(a.b)` becomes `@has(a, "b")`, for the same reason.
 //! * `a.?b` becomes `a[?"b"]`: the interpreter fails on a missing field, where CEL has
 //!   `optional.none()`.
+//! * `size(a)` becomes `a.size()`, and likewise the conversions: the interpreter reports an error of
+//!   their argument as a missing argument.
 //! * The arguments of `quantity(text)` and `text.format(list)` go through `@quantity` and
 //!   `@printable`, which refuse what the functions get wrong.
 //! * Each comprehension's range goes through `@range`, which sorts the keys of a map (maps iterate
@@ -28,6 +30,9 @@ pub(super) const HAS: &str = "@has";
 pub(super) const QUANTITY: &str = "@quantity";
 pub(super) const PRINTABLE: &str = "@printable";
 
+/// Functions that the interpreter also takes as methods.
+const METHODS: [&str; 5] = ["size", "string", "int", "uint", "double"];
+
 /// Functions by which a list is collected.
 pub(super) const BEGIN: &str = "@begin";
 pub(super) const PUSH: &str = "@push";
@@ -39,6 +44,11 @@ pub(super) fn rewrite(node: &mut IdedExpr) {
         Expr::Select(select) => node.expr = field(std::mem::take(select)),
         Expr::Call(call) if call.func_name == operators::OPT_SELECT => {
             operators::OPT_INDEX.clone_into(&mut call.func_name)
+        }
+        Expr::Call(call) if METHODS.contains(&call.func_name.as_str()) && call.target.is_none() => {
+            if let [_] = call.args.as_slice() {
+                call.target = call.args.pop().map(Box::new);
+            }
         }
         Expr::Call(call) if call.func_name == "quantity" => call.args.iter_mut().for_each(|text| wrap(text, QUANTITY)),
         Expr::Call(call) if call.func_name == "format" => call.args.iter_mut().for_each(|list| wrap(list, PRINTABLE)),

@@ -32,6 +32,22 @@ fn positions_in_texts_are_those_of_the_library() {
     }
 }
 
+/// The library counts bytes, so it is compared only where each character is one byte.
+#[test]
+fn a_size_counts_characters_items_and_keys() {
+    for (source, size) in [("size('éaé')", 3), ("'\u{1F600}'.size()", 1), ("size(b'é')", 2), ("size('')", 0)] {
+        assert_eq!(value(source), json!(size), "{source}");
+    }
+    for text in TEXTS.iter().filter(|text| text.is_ascii()) {
+        agree(&format!("size('{text}')"));
+        agree(&format!("'{text}'.size()"));
+    }
+    agree("size([1, 2])");
+    agree("{'a': 1}.size()");
+    agree("size(1)");
+    assert!(failure("size(1)").starts_with("size: expected a string"));
+}
+
 #[test]
 fn texts_are_made_as_by_the_library() {
     for text in TEXTS {
