@@ -78,6 +78,10 @@ fn cause(code: u16, reason: &str, message: &str) -> Cause {
         404 => Cause::Gone,
         409 if reason == "AlreadyExists" => Cause::Rejected,
         409 if message.to_lowercase().contains("uid") => Cause::Gone,
+        // The webhook has answered that it gives no verdict on this object, and would again.
+        500 if message.contains("failed calling webhook") && message.contains("an error on the server") => {
+            Cause::Rejected
+        }
         409 | 429 | 500.. => Cause::Unavailable,
         _ => Cause::Rejected,
     }
@@ -256,6 +260,8 @@ mod tests {
             (422, "Invalid", "spec: Forbidden: pod updates may not change fields", Cause::Rejected),
             (429, "TooManyRequests", "too many", Cause::Unavailable),
             (503, "", "etcdserver: leader changed", Cause::Unavailable),
+            (500, "InternalError", "failed calling webhook \"x\": an error on the server (\"y\")", Cause::Rejected),
+            (500, "InternalError", "failed calling webhook \"x\": connect: connection refused", Cause::Unavailable),
         ] {
             assert_eq!(cause(code, reason, message), expected, "{message}");
         }

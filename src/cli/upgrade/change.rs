@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
+use super::others;
 use crate::inject::annotations::AnnotationKeys;
-use crate::inject::status::{Status, StatusEntry};
 use crate::inject::text::quantity;
 use crate::workload::is_mark;
 
@@ -52,6 +52,7 @@ impl Change {
     /// brings are changed in place: all others are the pod's own.
     pub(super) fn between(live: &Value, desired: &Value, keys: &AnnotationKeys, template: &str) -> Self {
         let own = containers_of(desired, keys, template);
+        let (live, desired) = (&others::last(live, keys, template), &others::last(desired, keys, template));
         let mut change = Self { marks: Marks::between(live, desired, keys), ..Self::default() };
         change.metadata(live, desired, keys);
         let (live, desired) = (object(live.get("spec")), object(desired.get("spec")));
@@ -152,11 +153,8 @@ impl Change {
 }
 
 /// The containers that a template has brought into a pod, as its status annotation lists them.
-fn containers_of(pod: &Value, keys: &AnnotationKeys, template: &str) -> BTreeSet<ContainerKey> {
-    let annotations = object(pod.pointer("/metadata/annotations"));
-    let status = annotations.get(&keys.status).and_then(Value::as_str).and_then(Status::<StatusEntry>::parse);
-    let entries = status.map(|status| status.templates).unwrap_or_default();
-    let lists = entries.into_iter().filter(|entry| entry.name == template).flat_map(|entry| {
+pub(super) fn containers_of(pod: &Value, keys: &AnnotationKeys, template: &str) -> BTreeSet<ContainerKey> {
+    let lists = others::entries(pod, keys).into_iter().filter(|entry| entry.name == template).flat_map(|entry| {
         let list = |list, names: Vec<String>| names.into_iter().map(move |name| ContainerKey { list, name });
         list("containers", entry.containers).chain(list("initContainers", entry.init_containers))
     });

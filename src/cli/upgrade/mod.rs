@@ -6,6 +6,7 @@
 mod calls;
 mod change;
 mod group;
+mod others;
 mod plan;
 mod pod_state;
 mod ready;
