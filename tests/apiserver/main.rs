@@ -100,6 +100,7 @@ fn main() -> std::process::ExitCode {
         objects::fleet_run::TESTS,
         objects::followed::TESTS,
         objects::lifecycle::TESTS,
+        objects::restart_run::TESTS,
         objects::revisions::TESTS,
         objects::status::TESTS,
         objects::tenants::TESTS,

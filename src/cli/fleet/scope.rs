@@ -41,6 +41,11 @@ pub(in crate::cli) struct Scope {
 }
 
 impl ScopeArgs {
+    /// Whether labels choose the pods.
+    pub(in crate::cli) const fn has_selector(&self) -> bool {
+        self.selector.is_some()
+    }
+
     /// The scope for a client, whose context may name a namespace.
     pub(in crate::cli) fn scope(&self, client: &Client) -> Scope {
         let namespace = self.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());

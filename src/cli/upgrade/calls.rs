@@ -134,6 +134,12 @@ pub(super) fn workloads(caller: &Caller, kind: &str, namespace: &str) -> Option<
     Some(Api::namespaced_with(caller.client.clone(), namespace, &resource))
 }
 
+/// The ReplicaSets of a namespace, which stand between Deployments and their pods.
+pub(super) fn replica_sets(caller: &Caller, namespace: &str) -> Api<DynamicObject> {
+    let gvk = GroupVersionKind::gvk("apps", "v1", "ReplicaSet");
+    Api::namespaced_with(caller.client.clone(), namespace, &ApiResource::from_gvk_with_plural(&gvk, "replicasets"))
+}
+
 /// An object by its name; `None` if it is gone. `kind` is its plural, such as `pods`.
 pub(super) async fn get(
     caller: &Caller,

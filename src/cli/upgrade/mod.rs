@@ -152,7 +152,8 @@ A changed pod counts as ready when it has stayed so for --min-ready. Pods that a
 It stops when a pod does not get ready, and says where. Run the same command again to go on: pods that have the revision \
 are left alone. Ctrl-C stops after the pods that are being changed. PodDisruptionBudgets play no part: no pod is evicted. \
 Rights: list and get pods, create pods (dry runs), \
-patch pods and pods/resize, get and patch the workloads that are restarted; list jobs, to name the CronJob of a pod.";
+patch pods and pods/resize, get and patch the workloads that are restarted; get replicasets, to know the pods of \
+a Deployment; list jobs, to name the CronJob of a pod.";
 
 /// Plans, and carries out the plan.
 pub(super) fn run(args: &UpgradeArgs) -> anyhow::Result<()> {
@@ -174,7 +175,7 @@ pub(super) fn run(args: &UpgradeArgs) -> anyhow::Result<()> {
             };
             bail!("stopped: {}\n{}{unchanged}; {go_on}", printable(reason), report.summary())
         }
-        None => bail!("not every pod has the current revision: {}{unchanged}", report.summary()),
+        None => bail!("not every pod has the current revision and is ready: {}{unchanged}", report.summary()),
     }
 }
 
@@ -185,16 +186,20 @@ async fn upgrade(args: &UpgradeArgs) -> anyhow::Result<Report> {
     let keys = AnnotationKeys::new(&args.domain);
     let pods = chosen(args, &caller, &keys).await?;
     let max_unavailable = args.max_unavailable.of(pods.len());
-    let planner = || Planner { caller: &caller, keys: &keys, template: &args.template, max_unavailable };
+    let planner = || Planner {
+        caller: &caller,
+        keys: &keys,
+        template: &args.template,
+        max_unavailable,
+        has_selector: args.scope.has_selector(),
+        restarts: !args.no_restart,
+    };
     let limits =
         Limits { max_unavailable, pause: args.pause, ready_timeout: args.ready_timeout, min_ready: args.min_ready };
-    let mut groups = planner()
+    let groups = planner()
         .plan(pods)
         .await
         .map_err(|problem| anyhow!("{problem}\nnothing was changed; run the command again"))?;
-    if args.no_restart {
-        groups.iter_mut().for_each(leave_restarts_out);
-    }
     let (lines, stopped) = if args.dry_run {
         (merged(groups.iter().flat_map(planned).collect()), None)
     } else {
@@ -268,12 +273,6 @@ fn with_short_kind(text: &str) -> String {
         kind => kind,
     };
     format!("{kind}/{name}")
-}
-
-fn leave_restarts_out(group: &mut Group) {
-    if let Way::Restart(reason) = &group.way {
-        group.way = Way::Impossible(format!("{reason}: needs a restart, which --no-restart leaves out"));
-    }
 }
 
 const fn is_settled(group: &Group) -> bool {

@@ -40,7 +40,7 @@ pub(super) fn last(pod: &Value, keys: &AnnotationKeys, template: &str) -> Value 
             let mut keyed: Vec<(Option<&MergePath>, Value)> =
                 items.drain(..).enumerate().map(|(index, item)| (of_others.get(&index), item)).collect();
             // `None` is the least, and the sort keeps the order of equals.
-            keyed.sort_by(|(one, _), (other, _)| one.cmp(other));
+            keyed.sort_by_key(|(key, _)| *key);
             items.extend(keyed.into_iter().map(|(_, item)| item));
         }
     }
@@ -48,7 +48,8 @@ pub(super) fn last(pod: &Value, keys: &AnnotationKeys, template: &str) -> Value 
 }
 
 fn paths(entry: StatusEntry) -> impl Iterator<Item = MergePath> {
-    let named = |list: &'static str, names: Vec<String>| names.into_iter().map(move |name| MergePath::of([list, &name]));
+    let named =
+        |list: &'static str, names: Vec<String>| names.into_iter().map(move |name| MergePath::of([list, &name]));
     let containers = named("containers", entry.containers).chain(named("initContainers", entry.init_containers));
     containers.chain(named("volumes", entry.volumes)).chain(entry.added)
 }
@@ -64,10 +65,9 @@ mod tests {
     }
 
     fn pod(sidecars: [&str; 3], env: [&str; 3]) -> Value {
-        let entry = |name: &str, sidecar: &str, variable: &str| {
-            json!({"name": name, "revision": "a", "initContainers": [sidecar], "added": [format!("containers/web/env/{variable}")]})
-        };
-        let status = json!({"version": 1, "templates": [entry("p", "p", "P"), entry("q", "q", "Q"), entry("r", "r", "R")]});
+        let entry = |name: &str, sidecar: &str, variable: &str| json!({"name": name, "revision": "a", "initContainers": [sidecar], "added": [format!("containers/web/env/{variable}")]});
+        let status =
+            json!({"version": 1, "templates": [entry("p", "p", "P"), entry("q", "q", "Q"), entry("r", "r", "R")]});
         let named = |names: [&str; 3]| names.map(|name| json!({"name": name}));
         json!({
             "metadata": {"annotations": {"outrigger.dev/status": status.to_string()}},

@@ -4,7 +4,7 @@
 //! Invariant: pods of one controller with one revision are planned by one of them; a pod that is changed
 //! in place is compared again just before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt};
 use kube::Api;
@@ -16,8 +16,8 @@ use super::change::Change;
 use super::group::{Group, Way};
 use super::restartable;
 use super::trial::Trial;
-use crate::cli::cluster::Caller;
-use crate::cli::fleet::{Owner, TemplatePod};
+use crate::cli::cluster::{Caller, Lookup};
+use crate::cli::fleet::{CarrierSearch, Owner, Scope, TemplatePod};
 use crate::cli::progress::Progress;
 use crate::inject::annotations::AnnotationKeys;
 
@@ -33,6 +33,10 @@ pub(super) struct Planner<'p> {
     pub template: &'p str,
     /// Most pods that a workload's own strategy may make unavailable.
     pub max_unavailable: usize,
+    /// Whether labels chose the pods, so that a workload may have others.
+    pub has_selector: bool,
+    /// Whether workloads are restarted.
+    pub restarts: bool,
 }
 
 /// A running pod beside the pod that would be created now.
@@ -62,16 +66,21 @@ impl Planner<'_> {
             Ok::<_, String>(Group { namespace, owner, pods, from, to, way })
         });
         let plan: Vec<Group> = futures::stream::iter(plans).buffered(LOOKS).try_collect().await?;
-        self.with_restarts(plan).await
+        if self.restarts { self.with_restarts(plan).await } else { Ok(without_restarts(plan)) }
     }
 
     /// The plan without the restarts that would be refused.
     async fn with_restarts(&self, mut plan: Vec<Group>) -> Result<Vec<Group>, String> {
         let mut refused: BTreeMap<(String, Owner), Option<String>> = BTreeMap::new();
+        let pods = plan.iter().flat_map(|group| &group.pods);
+        let chosen: BTreeSet<_> = pods.map(|pod| (pod.namespace.clone(), pod.name.clone())).collect();
         for group in plan.iter_mut().filter(|group| matches!(group.way, Way::Restart(_))) {
             let key = (group.namespace.clone(), group.owner.clone());
             if !refused.contains_key(&key) {
-                let why = restartable::refused(self.caller, group, self.max_unavailable).await?;
+                let why = match self.not_chosen(group, &chosen).await? {
+                    None => restartable::refused(self.caller, group, self.max_unavailable).await?,
+                    why => why,
+                };
                 refused.insert(key.clone(), why);
             }
             if let (Some(Some(why)), Way::Restart(reason)) = (refused.get(&key), &group.way) {
@@ -79,6 +88,27 @@ impl Planner<'_> {
             }
         }
         Ok(plan)
+    }
+
+    /// Why a workload is not restarted of whose pods labels chose only some: a restart replaces all.
+    async fn not_chosen(&self, group: &Group, chosen: &BTreeSet<(String, String)>) -> Result<Option<String>, String> {
+        if !self.has_selector {
+            return Ok(None);
+        }
+        let scope = Scope { namespace: Some(group.namespace.clone()), selector: None };
+        let search = CarrierSearch { keys: self.keys, scope: &scope };
+        let Lookup::Found(pods) = search.pods(self.caller).await else {
+            return Err(format!("the pods of {} in namespace {} cannot be listed", group.owner, group.namespace));
+        };
+        let of_workload: Vec<TemplatePod> = pods.into_iter().filter(|pod| pod.owner == group.owner).collect();
+        let is_chosen = |pod: &&TemplatePod| chosen.contains(&(pod.namespace.clone(), pod.name.clone()));
+        let (all, some) = (of_workload.len(), of_workload.iter().filter(is_chosen).count());
+        Ok((some < all).then(|| {
+            format!(
+                "a restart replaces all {all} pods of the workload, and --selector chooses {some} of them;                  name {} instead of labels",
+                group.owner
+            )
+        }))
     }
 
     /// The way of a group: that of its first pod that is still there.
@@ -156,6 +186,15 @@ impl Planner<'_> {
         }
         calls::patch(self.caller, api, &name, change, true).await
     }
+}
+
+fn without_restarts(mut plan: Vec<Group>) -> Vec<Group> {
+    for group in &mut plan {
+        if let Way::Restart(reason) = &group.way {
+            group.way = Way::Impossible(format!("{reason}: needs a restart, which --no-restart leaves out"));
+        }
+    }
+    plan
 }
 
 pub(super) fn uid(pod: &Value) -> &str {

@@ -1,6 +1,6 @@
 //! Whether a pod runs as its spec says, from its status alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -16,8 +16,12 @@ pub(super) enum PodState {
     Ready,
     /// Not yet, and why as far as its status tells.
     NotYet(String),
-    /// It is being deleted or has ended.
-    Gone,
+    /// It is being deleted, or is deleted.
+    Deleted,
+    /// All its containers have done their work.
+    Succeeded,
+    /// It has ended with a failure, and is not started again; why.
+    Failed(String),
 }
 
 /// What was changed in a running pod.
@@ -45,9 +49,13 @@ impl Expected {
 
 impl PodState {
     pub(super) fn of(pod: &Value, expected: &Expected) -> Self {
-        let phase = pod.pointer("/status/phase").and_then(Value::as_str).unwrap_or_default();
-        if pod.pointer("/metadata/deletionTimestamp").is_some() || matches!(phase, "Succeeded" | "Failed") {
-            return Self::Gone;
+        if pod.pointer("/metadata/deletionTimestamp").is_some() {
+            return Self::Deleted;
+        }
+        match pod.pointer("/status/phase").and_then(Value::as_str) {
+            Some("Succeeded") => return Self::Succeeded,
+            Some("Failed") => return Self::Failed(failure(pod)),
+            _ => {}
         }
         let problem = resize_problem(pod)
             .or_else(|| not_applied(pod, expected))
@@ -56,15 +64,47 @@ impl PodState {
             .or_else(|| not_ready(pod));
         problem.map_or(Self::Ready, Self::NotYet)
     }
+
+    /// Why a pod that was ready is not any more. A deleted pod, and one that has done its work, is no problem.
+    pub(super) fn problem(self) -> Option<String> {
+        match self {
+            Self::Ready | Self::Deleted | Self::Succeeded => None,
+            Self::NotYet(why) | Self::Failed(why) => Some(why),
+        }
+    }
+}
+
+/// Why one of these containers is not ready.
+pub(super) fn unready_container(pod: &Value, keys: &BTreeSet<ContainerKey>) -> Option<String> {
+    let is_done = |status: &&Value| status.pointer("/state/terminated/exitCode").is_some_and(|code| *code == 0);
+    let is_unready = |status: &&Value| status.get("ready") == Some(&Value::Bool(false)) && !is_done(status);
+    let status = keys.iter().filter_map(|key| container_status(pod, key)).find(is_unready)?;
+    let problem = said(status).or_else(|| ended(status));
+    Some(problem.unwrap_or_else(|| format!("container {} is not ready", text(status, "name"))))
+}
+
+/// Why a pod has failed.
+fn failure(pod: &Value) -> String {
+    let status = pod.get("status").unwrap_or(&Value::Null);
+    let words = [text(status, "reason"), text(status, "message")];
+    let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    let code = |status: &&Value| status.pointer("/state/terminated/exitCode").is_some_and(|code| *code != 0);
+    let container = statuses(pod).find(code).and_then(ended);
+    let why = if words.is_empty() { container } else { Some(words.join(": ")) };
+    why.map_or_else(|| "the pod has failed".to_owned(), |why| format!("the pod has failed: {why}"))
+}
+
+/// The statuses of all containers.
+fn statuses(pod: &Value) -> impl Iterator<Item = &Value> {
+    ["initContainerStatuses", "containerStatuses"]
+        .into_iter()
+        .flat_map(|list| pod.pointer(&format!("/status/{list}")).and_then(Value::as_array).into_iter().flatten())
 }
 
 /// How often the containers of a pod have been started, all together, and their ids.
 pub(super) fn starts(pod: &Value) -> (i64, Vec<&str>) {
-    let statuses = ["initContainerStatuses", "containerStatuses"]
-        .into_iter()
-        .flat_map(|list| pod.pointer(&format!("/status/{list}")).and_then(Value::as_array).into_iter().flatten());
     let mut all = (0, Vec::new());
-    for status in statuses {
+    for status in statuses(pod) {
         all.0 += status.get("restartCount").and_then(Value::as_i64).unwrap_or_default();
         all.1.push(text(status, "containerID"));
     }
@@ -102,10 +142,7 @@ fn not_applied(pod: &Value, expected: &Expected) -> Option<String> {
 
 /// Why a container does not run.
 fn waiting(pod: &Value) -> Option<String> {
-    ["initContainerStatuses", "containerStatuses"].into_iter().find_map(|list| {
-        let statuses = pod.pointer(&format!("/status/{list}")).and_then(Value::as_array);
-        statuses.into_iter().flatten().find_map(said)
-    })
+    statuses(pod).find_map(said)
 }
 
 /// `container p: ImagePullBackOff: …`
@@ -220,10 +257,39 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_ends_is_gone() {
+    fn how_a_pod_ends_is_told_apart() {
+        let state = |edit: fn(&mut Value)| {
+            let mut pod = pod();
+            edit(&mut pod);
+            PodState::of(&pod, &Expected::default())
+        };
+        let deleted = state(|pod| pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z"));
+        assert_eq!(deleted, PodState::Deleted);
+        assert_eq!(state(|pod| pod["status"]["phase"] = json!("Succeeded")), PodState::Succeeded);
+        let failed = state(|pod| {
+            pod["status"]["phase"] = json!("Failed");
+            pod["status"]["initContainerStatuses"][0]["state"] =
+                json!({"terminated": {"reason": "Error", "exitCode": 3}});
+        });
+        let why = "the pod has failed: container p has ended (Error, exit code 3) and was not started again";
+        assert_eq!(failed, PodState::Failed(why.to_owned()));
+        let evicted = state(|pod| {
+            pod["status"] = json!({"phase": "Failed", "reason": "Evicted", "message": "low on memory"});
+        });
+        assert_eq!(evicted.problem().as_deref(), Some("the pod has failed: Evicted: low on memory"));
+    }
+
+    #[test]
+    fn only_the_named_containers_count_as_unready() {
         let mut pod = pod();
-        pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-        assert_eq!(PodState::of(&pod, &Expected::default()), PodState::Gone);
+        pod["status"]["containerStatuses"] = json!([{"name": "web", "ready": false}]);
+        pod["status"]["initContainerStatuses"][0]["ready"] = json!(true);
+        let keys = BTreeSet::from([ContainerKey { list: "initContainers", name: "p".to_owned() }]);
+        assert_eq!(unready_container(&pod, &keys), None);
+        pod["status"]["initContainerStatuses"][0]["ready"] = json!(false);
+        assert_eq!(unready_container(&pod, &keys).as_deref(), Some("container p is not ready"));
+        pod["status"]["initContainerStatuses"][0]["state"] = json!({"terminated": {"exitCode": 0}});
+        assert_eq!(unready_container(&pod, &keys), None, "it has done its work");
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(super) fn cannot_restart(kind: &str, workload: &Value, max_unavailable: usiz
 }
 
 /// The pods that the workload's own strategy lets be unavailable at once.
-fn may_be_unavailable(kind: &str, workload: &Value) -> usize {
+pub(super) fn may_be_unavailable(kind: &str, workload: &Value) -> usize {
     let replicas = replicas(kind, workload);
     match kind {
         "Deployment" if text(workload, "/spec/strategy/type") == "Recreate" => replicas,

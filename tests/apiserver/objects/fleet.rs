@@ -19,6 +19,7 @@ tests! {
     default_lists_request_and_missing_namespaces_are_named,
     each_difference_has_its_way_to_be_upgraded,
     missing_rights_and_an_absent_cluster_are_told,
+    templates_and_pods_do_not_get_in_each_others_way,
 }
 
 /// What a command did.
@@ -181,15 +182,11 @@ fn make_room(running: &Running) {
 }
 
 /// The Deployment `web` without pods.
-fn deployment(namespace: &Namespace, is_paused: bool) -> Value {
+fn deployment(namespace: &Namespace) -> Value {
     let container = json!({"name": "web", "image": "web:1"});
     let template = json!({"metadata": {"labels": {"app": "other"}}, "spec": {"containers": [container]}});
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": namespace.name},
-        "spec": {"replicas": 0, "paused": is_paused, "selector": {"matchLabels": {"app": "other"}}, "template": template}})
-}
-
-fn path_of(namespace: &Namespace, name: &str) -> String {
-    format!("/apis/apps/v1/namespaces/{}/deployments{name}", namespace.name)
+        "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "other"}}, "template": template}})
 }
 
 fn each_difference_has_its_way_to_be_upgraded() {
@@ -243,13 +240,10 @@ fn each_difference_has_its_way_to_be_upgraded() {
     assert_eq!(web, "spec.initContainers[helper].args differs: its workload is gone");
     assert!(single.ends_with("nothing creates this pod anew; delete and create it yourself"), "{single}");
     // What the run would refuse, the dry run tells.
-    let paused = deployment(pods, true);
-    running.cluster().send_object("POST", &path_of(pods, ""), &paused).expect_success();
-    let [paused, _] = told([("failed", "none"), ("failed", "none")]);
-    assert!(paused.contains("it is paused"), "{paused}");
-    running.cluster().send_object("PUT", &path_of(pods, "/web"), &deployment(pods, false)).expect_success();
-    let [planned, _] = told([("planned", "restart"), ("failed", "none")]);
-    assert_eq!(planned, "spec.initContainers[helper].args differs");
+    let path = format!("/apis/apps/v1/namespaces/{}/deployments", pods.name);
+    running.cluster().send_object("POST", &path, &deployment(pods)).expect_success();
+    let [other, _] = told([("failed", "none"), ("failed", "none")]);
+    assert!(other.ends_with("its pods belong to another object of its name"), "{other}");
 
     let ran = run(pods, &["upgrade", "ways", "--dry-run", "--no-restart", "deploy/web"]);
     assert_eq!(ran.code, Some(1), "{}", ran.stdout);
@@ -277,6 +271,52 @@ pub fn account(namespace: &Namespace, name: &str, rules: &Value) -> PathBuf {
     let file = namespace.cluster.control_plane.janitor.directory().join(format!("kubeconfig-{name}"));
     std::fs::write(&file, namespace.cluster.kubeconfig_of(token.as_str().expect("a token"))).expect("a file");
     file
+}
+
+/// The order in which two templates are injected does not make pods differ, and a pod for which the webhook
+/// gives no verdict keeps no other from being upgraded.
+fn templates_and_pods_do_not_get_in_each_others_way() {
+    let running = Running::start(cluster(), "beside", 1, &["--ca-propagation=1s"]);
+    let pods = &running.pods;
+    let spec = |name: &str, image: &str| {
+        json!({"sidecars": [{"name": name, "image": image, "resources": {"limits": {"memory": "16Mi"}}}],
+            "app": {"env": [{"name": name.to_uppercase(), "value": "1"}],
+                "volumeMounts": [{"name": name, "mountPath": format!("/{name}")}]},
+            "volumes": [{"name": name, "emptyDir": {"sizeLimit": "1Mi"}}]})
+    };
+    serve(&running, "beside-p", &spec("p", "p:1"));
+    serve(&running, "beside-q", &spec("q", "q:1"));
+    let mut pod = asking("web-1", "web", "beside-p, beside-q");
+    pod["metadata"]["labels"]["n"] = json!("0");
+    pods.accepts(&pod);
+    let line = |template: &str| {
+        let report = run(pods, &["upgrade", template, "--dry-run"]).json();
+        let text = |field: &str| report["workloads"][0][field].as_str().unwrap_or_default().to_owned();
+        [text("how"), text("outcome"), text("message")]
+    };
+    for template in ["beside-p", "beside-q"] {
+        assert_eq!(line(template), ["none", "current", ""], "{template}");
+    }
+    for (template, name) in [("beside-p", "p"), ("beside-q", "q")] {
+        serve(&running, template, &spec(name, "new:1"));
+        assert_eq!(line(template), ["image", "planned", ""], "{template}");
+    }
+
+    let mut other = asking("other-1", "other", "beside-p");
+    other["metadata"]["labels"]["n"] = json!("7");
+    pods.accepts(&other);
+    serve(&running, "beside-p", &spec("p", "${['x:1', 'x:2'][int(pod.metadata.labels.n)]}"));
+    let ran = run(pods, &["upgrade", "beside-p", "--dry-run"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    let report = ran.json();
+    let outcome = |workload: &str| {
+        let lines = report["workloads"].as_array().expect("lines");
+        let line = lines.iter().find(|line| line["workload"] == workload).expect("a line");
+        [&line["outcome"], &line["message"]].map(|text| text.as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(outcome("deploy/web"), ["planned", ""], "{report}");
+    let [outcome, message] = outcome("deploy/other");
+    assert!(outcome == "failed" && message.contains("index out of bounds"), "{report}");
 }
 
 fn missing_rights_and_an_absent_cluster_are_told() {

@@ -12,6 +12,7 @@ pub mod fleet_rows;
 pub mod fleet_run;
 pub mod followed;
 pub mod lifecycle;
+pub mod restart_run;
 pub mod revisions;
 pub mod status;
 pub mod tenants;
