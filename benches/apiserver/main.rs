@@ -33,6 +33,9 @@ mod harness;
 #[path = "../../tests/apiserver/outrigger.rs"]
 mod outrigger;
 #[allow(dead_code)]
+#[path = "../../tests/apiserver/ports.rs"]
+mod ports;
+#[allow(dead_code)]
 #[path = "../../tests/apiserver/process.rs"]
 mod process;
 #[allow(dead_code)]
