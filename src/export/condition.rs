@@ -2,7 +2,7 @@
 //!
 //! Invariant: an expression that could mean something else in a policy is not written.
 
-use super::cel::string;
+use super::cel;
 
 /// Inputs of expressions that exist only for a pod.
 pub(super) const INPUTS: [&str; 7] = ["pod", "app", "apps", "container", "namespace", "cluster", "templates"];
@@ -24,75 +24,182 @@ const FUNCTIONS: [&str; 14] = [
     "startsWith",
 ];
 
+/// A condition that a policy can have.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Condition {
+    /// It reads no pod: it holds for all or for none.
+    Constant,
+    /// In terms of a policy, whose `object` is the pod.
+    OfPod(String),
+}
+
+/// A part of an expression.
+#[derive(Debug, PartialEq, Eq)]
+enum Token<'e> {
+    /// Spaces, and comments.
+    Space,
+    /// A name, a number, or a word of the language.
+    Word(&'e str),
+    /// What a string says; `None` if it has escapes or is of bytes.
+    Text(Option<&'e str>),
+    Sign(char),
+}
+
+use Token::{Sign, Space, Text, Word};
+
 /// The input of a pod that the expression names, possibly: the word alone is enough.
 pub(super) fn input_of(expression: &str) -> Option<&'static str> {
     let mut words = expression.split(|c: char| !is_word(c));
     words.find_map(|word| INPUTS.into_iter().find(|input| *input == word))
 }
 
-/// The condition in terms of a policy, whose `object` is the pod. `None` if it reads anything else, or
-/// calls what the API server may not have. An expression without inputs is a constant that holds.
-pub(super) fn of(expression: &str) -> Option<String> {
-    if input_of(expression).is_none() {
-        return Some("true".to_owned());
-    }
-    let mut written = String::new();
-    let mut rest = expression;
-    while let Some(first) = rest.chars().next() {
-        if first == '"' || first == '\'' {
-            // Neither escapes nor other kinds of strings.
-            let end = rest[1..].find(first)? + 1;
-            let text = rest[1..end].to_owned();
-            if text.contains('\\') || written.ends_with(is_word) {
-                return None;
-            }
-            written += &string(&text);
-            rest = &rest[end + 1..];
-        } else if is_word(first) {
-            let end = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
-            let (word, after) = rest.split_at(end);
-            let is_field = written.ends_with(['.', '?']);
-            let is_call = after.trim_start().starts_with('(');
-            if (is_call && !FUNCTIONS.contains(&word)) || (!is_field && (word == "params" || is_other_input(word))) {
-                return None;
-            }
-            written += if word == "pod" && !is_field { "object" } else { word };
-            rest = after;
-        } else {
-            written.push(first);
-            rest = &rest[first.len_utf8()..];
+/// The condition for a policy. `None` if it reads more than the pod, or calls what the API server may
+/// not have.
+pub(super) fn of(expression: &str) -> Option<Condition> {
+    let tokens = tokens(expression)?;
+    let mut before: Vec<&Token<'_>> = Vec::new();
+    let mut written = Some(String::new());
+    let mut is_constant = true;
+    for (index, token) in tokens.iter().enumerate() {
+        if let Word(word) = token {
+            is_constant &= is_field(&before) || !INPUTS.contains(word);
+        }
+        let next = tokens[index + 1..].iter().find(|token| **token != Space);
+        let part = part(&before, token, next == Some(&Sign('(')));
+        written = written.zip(part).map(|(text, part)| text + &part);
+        if *token != Space {
+            before.push(token);
         }
     }
-    Some(written)
+    if is_constant { Some(Condition::Constant) } else { written.map(Condition::OfPod) }
+}
+
+/// One token of the expression as a policy has it.
+fn part(before: &[&Token<'_>], token: &Token<'_>, is_call: bool) -> Option<String> {
+    match token {
+        Space => Some(" ".to_owned()),
+        Text(text) => text.map(cel::string),
+        // Quoted names.
+        Sign('`') => None,
+        Sign(sign) => Some(sign.to_string()),
+        Word(word) if is_call && !FUNCTIONS.contains(word) => None,
+        Word(word) if is_field(before) || word.starts_with(|c: char| c.is_ascii_digit()) => Some((*word).to_owned()),
+        // A name that begins with a dot is no field.
+        Word(_) if matches!(before, [.., Sign('.')]) => None,
+        Word("pod") => Some("object".to_owned()),
+        Word(word) if INPUTS.contains(word) || ["params", "object"].contains(word) => None,
+        Word(word) => Some((*word).to_owned()),
+    }
+}
+
+/// Whether a name after these tokens is that of a field: `a.name`, `a.?name`.
+fn is_field(before: &[&Token<'_>]) -> bool {
+    let [of @ .., Sign('.')] = before.strip_suffix(&[&Sign('?')]).unwrap_or(before) else { return false };
+    match of.last() {
+        Some(Word(word)) => *word != "in",
+        Some(Text(_) | Sign(')' | ']' | '}')) => true,
+        _ => false,
+    }
+}
+
+/// `None` if a string does not end.
+fn tokens(expression: &str) -> Option<Vec<Token<'_>>> {
+    let mut tokens = Vec::new();
+    let mut rest = expression;
+    while let Some(first) = rest.chars().next() {
+        let length = if let Some(length) = space(rest) {
+            tokens.push(Space);
+            length
+        } else if let Some((start, quotes)) = quotes(rest) {
+            let (text, length) = text(rest, start, quotes)?;
+            tokens.push(Text(text));
+            length
+        } else if is_word(first) {
+            let length = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
+            tokens.push(Word(&rest[..length]));
+            length
+        } else {
+            tokens.push(Sign(first));
+            first.len_utf8()
+        };
+        rest = &rest[length..];
+    }
+    Some(tokens)
+}
+
+/// The length of the spaces or of the comment with which the text begins.
+fn space(text: &str) -> Option<usize> {
+    if text.starts_with("//") {
+        return Some(text.find('\n').unwrap_or(text.len()));
+    }
+    let length = text.len() - text.trim_start().len();
+    (length > 0).then_some(length)
+}
+
+/// If the text begins with a string: where its quotes begin, and these.
+fn quotes(text: &str) -> Option<(usize, &'static str)> {
+    let start = text.find(|c: char| !"rRbB".contains(c)).filter(|start| *start <= 2)?;
+    let quotes = ["\"\"\"", "'''", "\"", "'"].into_iter().find(|quotes| text[start..].starts_with(quotes))?;
+    Some((start, quotes))
+}
+
+/// What the string at the beginning of the text says, and its length.
+fn text<'e>(text: &'e str, start: usize, quotes: &str) -> Option<(Option<&'e str>, usize)> {
+    let prefix = text[..start].to_ascii_lowercase();
+    let is_raw = prefix.contains('r');
+    let content = &text[start + quotes.len()..];
+    let mut is_escaped = false;
+    let (end, _) = content.char_indices().find(|(at, c)| {
+        let ends = !is_escaped && content[*at..].starts_with(quotes);
+        is_escaped = !is_raw && !is_escaped && *c == '\\';
+        ends
+    })?;
+    let says = Some(&content[..end]).filter(|says| !prefix.contains('b') && (is_raw || !says.contains('\\')));
+    Some((says, start + quotes.len() + end + quotes.len()))
 }
 
 fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-fn is_other_input(word: &str) -> bool {
-    word != "pod" && (INPUTS.contains(&word) || word == "object")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::of;
+    use super::{Condition, of};
 
     #[test]
     fn a_condition_on_the_pod_reads_the_object() {
         for (expression, expected) in [
-            ("params.port != params.other", Some("true")),
             ("pod.spec.?hostNetwork.orValue(false) != true", Some("object.spec.?hostNetwork.orValue(false) != true")),
             ("pod.metadata.labels['pod'] == 'pod'", Some("object.metadata.labels[\"pod\"] == \"pod\"")),
             ("pod.spec.containers.all(c, c.name != 'x')", Some("object.spec.containers.all(c, c.name != \"x\")")),
             ("pod.spec.pod == 1", Some("object.spec.pod == 1")),
+            ("has(pod.a) ?pod.a != 1:true", Some("has(object.a) ?object.a != 1:true")),
+            ("has(pod.a) ? pod.a:pod.?b", Some("has(object.a) ? object.a:object.?b")),
+            ("pod . spec\n.? pod", Some("object . spec .? pod")),
+            ("pod.labels[?pod.name] == 1", Some("object.labels[?object.name] == 1")),
+            ("pod.a == 1 // not pod\n|| pod.b", Some("object.a == 1   || object.b")),
+            ("pod.a == r'\\d' || pod.a == \"\"\"it's\"\"\"", Some("object.a == \"\\\\d\" || object.a == \"it's\"")),
+            ("pod.a == '' || 'a' in['a', pod.b]", Some("object.a == \"\" || \"a\" in[\"a\", object.b]")),
+            ("pod.a == .5 || pod.a == 1.5", Some("object.a == .5 || object.a == 1.5")),
             ("pod.metadata.name == params.name", None),
+            ("has(pod.a) ?params.a:true", None),
+            ("has(pod.a) ?.pod.a:true", None),
             ("app.name == 'x'", None),
             ("sh(pod.metadata.name) == ''", None),
-            ("pod.metadata.name == r'a'", None),
+            ("pod.metadata.name == b'a'", None),
             ("pod.metadata.name == 'a\\'b'", None),
+            ("pod.metadata.`name` == 'a'", None),
+            ("pod.metadata.name == 'a", None),
         ] {
-            assert_eq!(of(expression).as_deref(), expected, "{expression}");
+            let expected = expected.map(|text| Condition::OfPod(text.to_owned()));
+            assert_eq!(of(expression), expected, "{expression}");
+        }
+    }
+
+    #[test]
+    fn a_condition_that_names_no_input_is_a_constant() {
+        for expression in ["true", "1 == 2", "params.port != params.other", "params.pod == 'pod\\n'", "'' == r'pod'"] {
+            assert_eq!(of(expression), Some(Condition::Constant), "{expression}");
         }
     }
 }

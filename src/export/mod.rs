@@ -6,6 +6,7 @@
 mod cel;
 mod chosen;
 mod condition;
+mod constants;
 mod enforce;
 mod guard;
 mod mutate;

@@ -5,9 +5,11 @@
 
 use serde_json::{Map, Value, json};
 
+use super::condition::Condition;
 use super::pieces::{Added, Pieces, names};
 use super::{
-    Installation, Restriction, bound, cel, condition, constraints, guard, match_condition, pieces, restrictions,
+    Installation, Restriction, bound, cel, condition, constants, constraints, guard, match_condition, pieces,
+    restrictions,
 };
 use crate::inject::{Injector, TemplateScope};
 
@@ -31,6 +33,7 @@ pub fn export(
     };
     let mut found = restrictions::of_spec(&spec, None);
     found.extend(restrictions::of_others(injector.templates(), template, &spec));
+    found.extend(constants::failing(injector, template, &spec, installation.domain));
     let pieces = match pieces::of(injector, template, &spec, installation) {
         Ok(pieces) if found.is_empty() => pieces,
         Ok(_) => return Err(found),
@@ -103,8 +106,9 @@ fn conditions(template: &str, spec: &Value, pieces: &Pieces, domain: &str) -> Ve
     }
     conditions.extend(ports_are_free(pieces));
     for (index, one) in spec["match"]["conditions"].as_array().into_iter().flatten().enumerate() {
-        let of_pod = one["expression"].as_str().and_then(condition::of).filter(|text| text != "true");
-        conditions.extend(of_pod.map(|text| match_condition(&format!("match-condition-{index}"), text)));
+        if let Some(Condition::OfPod(text)) = one["expression"].as_str().and_then(condition::of) {
+            conditions.push(match_condition(&format!("match-condition-{index}"), text));
+        }
     }
     if spec["hardened"] != false {
         // All that a hardened container adds depends on: whether it inherits root from the pod.

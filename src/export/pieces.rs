@@ -46,7 +46,8 @@ fn unknown(field: &str, why: impl Into<String>) -> Restriction {
     Restriction::new("effect", field, why)
 }
 
-fn sample(domain: &str, template: &str) -> Value {
+/// A pod that requests the template.
+pub(super) fn sample(domain: &str, template: &str) -> Value {
     let container = |name: &str| {
         json!({
             "name": name, "image": "sample:1", "env": [{"name": MARK, "value": "x"}],
@@ -72,6 +73,11 @@ fn for_all_pods(injector: &Injector, template: &str, spec: &Value) -> Injector {
     if let Some(matching) = spec.get_mut("match").and_then(Value::as_object_mut) {
         matching.retain(|field, _| field == "os");
     }
+    alone(injector, template, &spec)
+}
+
+/// The only template, with this spec.
+pub(super) fn alone(injector: &Injector, template: &str, spec: &Value) -> Injector {
     let document = json!({
         "apiVersion": "outrigger.dev/v1alpha1", "kind": "ClusterInjectionTemplate",
         "metadata": {"name": template}, "spec": spec,
@@ -156,7 +162,8 @@ pub(super) fn of(
     Ok(Pieces { init_containers, containers, volumes, app, pod, labels, annotations, status })
 }
 
-fn injected(injector: &Injector, before: &Value) -> Result<Value, String> {
+/// The pod as the injector makes it, or why it does not inject.
+pub(super) fn injected(injector: &Injector, before: &Value) -> Result<Value, String> {
     let text = before.to_string();
     match injector.inject(&Request::create_pod(MARK, &text)) {
         Ok(Outcome::Injected(injection)) => {

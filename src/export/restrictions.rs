@@ -66,7 +66,7 @@ pub(super) fn of_spec(spec: &Value, namespace: Option<&str>) -> Vec<Restriction>
     }
     for (index, one) in spec["match"]["conditions"].as_array().into_iter().flatten().enumerate() {
         if one["expression"].as_str().and_then(condition::of).is_none() {
-            let field = FieldPath::root().child("spec").child("match").child("conditions").index(index);
+            let field = condition_path(index);
             let why = "the condition reads more than the pod, or calls a function that the API server may not have";
             found.push(Restriction { code: "condition", field, why: why.to_owned() });
         }
@@ -96,6 +96,11 @@ pub(super) fn of_spec(spec: &Value, namespace: Option<&str>) -> Vec<Restriction>
     }
     walk(spec, &FieldPath::root().child("spec"), &mut found);
     found
+}
+
+/// Where a condition stands.
+pub(super) fn condition_path(index: usize) -> FieldPath {
+    FieldPath::root().child("spec").child("match").child("conditions").index(index)
 }
 
 /// Automatic templates with which it excludes each other: the webhook refuses pods that both choose.

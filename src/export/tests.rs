@@ -85,6 +85,25 @@ fn the_pods_that_match_selects_are_those_of_the_policy() {
 }
 
 #[test]
+fn a_constant_condition_is_evaluated_with_the_defaults() {
+    let with = |default: &str, expression: &str| {
+        format!(
+            "{AGENT}\nparameters: [{{name: enabled, type: boolean, default: {default}}}]\nmatch: {{conditions: \
+             [{{expression: '{expression}'}}]}}"
+        )
+    };
+    let holding = exported(&with("true", "params.enabled")).expect("it is exported");
+    assert!(!holding[0].to_string().contains("match-condition"), "{holding:?}");
+    let pair = with("true", "params.enabled, message: x}, {expression: 1 == 2").replace('\'', "");
+    for spec in [with("false", "params.enabled"), with("true", "1 == 2"), pair] {
+        let found = exported(&spec).expect_err("no pod matches");
+        let [one] = found.as_slice() else { panic!("{spec}: {found:?}") };
+        let index = usize::from(spec.contains("message"));
+        assert_eq!((one.code, one.field.to_string()), ("condition", format!("spec.match.conditions[{index}]")));
+    }
+}
+
+#[test]
 fn text_that_is_no_expression_is_exported() {
     let parameter = "parameters: [{name: p, type: string, default: x}]";
     for text in ["echo $${pod}", "${params.p} in namespace foo", "$${${params.p}} of the app"] {
