@@ -39,7 +39,19 @@ pub struct Enforced {
 struct Required<'a> {
     name: &'a str,
     image: Option<&'a str>,
-    is_sidecar: bool,
+    role: Role,
+}
+
+/// What a container is, which says where it may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Sidecar,
+    /// An init container that ends.
+    Once,
+    /// An init container that is always restarted.
+    Restarted,
+    /// An init container whose restart policy is computed.
+    Init,
 }
 
 /// The policy and its binding, and notes about what it does not check.
@@ -64,7 +76,6 @@ pub(super) fn checks(
     notes: &mut Vec<String>,
 ) -> Vec<Check> {
     let required = required(spec, notes);
-    let is_plain = spec["placement"]["sidecars"] == "Plain";
     let mut checks = vec![status_check(template, policy, installation)];
     if !adds_always(spec) {
         notes.push(
@@ -84,7 +95,7 @@ pub(super) fn checks(
         );
     }
     for container in &required {
-        checks.push(present(template, container, is_plain, policy));
+        checks.push(present(template, spec, container, policy, installation));
         checks.extend(image(template, spec, container, policy, notes));
     }
     checks
@@ -134,12 +145,12 @@ fn adds_always(spec: &Value) -> bool {
 /// The containers whose names every pod gets.
 fn required<'a>(spec: &'a Value, notes: &mut Vec<String>) -> Vec<Required<'a>> {
     let mut required = Vec::new();
-    for (list, is_sidecar) in [("sidecars", true), ("initContainers", false)] {
+    for list in ["sidecars", "initContainers"] {
         for (index, item) in spec[list].as_array().into_iter().flatten().enumerate() {
             let name = item["name"].as_str().filter(|name| !name.contains("${"));
             let is_computed = item.get("when").is_some() || item.get("forEach").is_some();
             match name.filter(|_| !is_computed) {
-                Some(name) => required.push(Required { name, image: item["image"].as_str(), is_sidecar }),
+                Some(name) => required.push(Required { name, image: item["image"].as_str(), role: role(list, item) }),
                 None => notes.push(format!(
                     "spec.{list}[{index}]: not every pod gets this container under one name; it is not checked"
                 )),
@@ -154,6 +165,15 @@ fn required<'a>(spec: &'a Value, notes: &mut Vec<String>) -> Vec<Required<'a>> {
         );
     }
     required
+}
+
+fn role(list: &str, item: &Value) -> Role {
+    match item["restartPolicy"].as_str() {
+        _ if list == "sidecars" => Role::Sidecar,
+        Some("Always") => Role::Restarted,
+        Some(policy) if policy.contains("${") => Role::Init,
+        _ => Role::Once,
+    }
 }
 
 /// What is checked of a chosen pod.
@@ -203,8 +223,8 @@ fn status_check(template: &str, policy: &Enforced, installation: &Installation<'
     }
 }
 
-/// An expression that holds if the container is where it belongs.
-fn exists(container: &Required<'_>, is_plain: bool) -> String {
+/// An expression that holds if the container is where it belongs, or where the pod has put it.
+fn exists(spec: &Value, container: &Required<'_>, installation: &Installation<'_>) -> String {
     let name = cel::string(container.name);
     let plain = format!("object.spec.containers.exists(c, c.name == {name})");
     let init = |restart: &str| {
@@ -213,21 +233,39 @@ fn exists(container: &Required<'_>, is_plain: bool) -> String {
              object.spec.initContainers.exists(c, c.name == {name}{restart}))"
         )
     };
-    match (container.is_sidecar, is_plain) {
-        (true, true) => plain,
-        (true, false) => {
-            let always = " && has(c.restartPolicy) && c.restartPolicy == \"Always\"";
-            format!("{plain} || {}", init(always))
-        }
-        (false, _) => init(" && (!has(c.restartPolicy) || c.restartPolicy != \"Always\")"),
+    if spec["onConflict"] == "KeepPod" {
+        return format!("{plain} || {}", init(""));
     }
+    let always = || init(" && has(c.restartPolicy) && c.restartPolicy == \"Always\"");
+    let here = match container.role {
+        Role::Sidecar if spec["placement"]["sidecars"] == "Plain" => plain.clone(),
+        Role::Sidecar => format!("{plain} || {}", always()),
+        Role::Restarted => always(),
+        Role::Once => init(" && (!has(c.restartPolicy) || c.restartPolicy != \"Always\")"),
+        Role::Init => init(""),
+    };
+    // Of a container with `image: auto` the pod says where it stands.
+    let key = format!("{}/status", installation.domain);
+    let annotation = format!("object.metadata.annotations[{}]", cel::string(&key));
+    let auto = |list: &str, there: &str| {
+        let replaced = cel::string(&format!("\"{list}/{}/image\":\"auto\"", container.name));
+        format!("({annotation}.contains({replaced}) && {there})")
+    };
+    let elsewhere = format!("{} || {}", auto("containers", &plain), auto("initContainers", &init("")));
+    format!("{here} || ({} && ({elsewhere}))", cel::has_annotation(&key))
 }
 
-fn present(template: &str, container: &Required<'_>, is_plain: bool, policy: &Enforced) -> Check {
-    let what = if container.is_sidecar { "sidecar" } else { "init container" };
+fn present(
+    template: &str,
+    spec: &Value,
+    container: &Required<'_>,
+    policy: &Enforced,
+    installation: &Installation<'_>,
+) -> Check {
+    let what = if container.role == Role::Sidecar { "sidecar" } else { "init container" };
     let advice = advice(template, policy);
     Check {
-        expression: of_new_pods(&exists(container, is_plain), policy),
+        expression: of_new_pods(&exists(spec, container, installation), policy),
         message: format!("must carry template {template:?}, and has no {what} {:?}: {advice}", container.name),
     }
 }
@@ -245,7 +283,10 @@ fn image(
         return None;
     }
     if spec["onConflict"] == "KeepPod" {
-        notes.push(format!("container {name:?}: with onConflict: KeepPod a pod may bring its own; any image passes"));
+        notes.push(format!(
+            "container {name:?}: with onConflict: KeepPod a pod may bring its own, as a container or an init container; \
+             any image passes"
+        ));
         return None;
     }
     let check = image_check(name, image, policy.image, notes)?;
@@ -276,42 +317,73 @@ fn image_check(name: &str, image: &str, how: ImageCheck, notes: &mut Vec<String>
     if how == ImageCheck::Exact && is_constant {
         return Some(format!("c.image == {}", cel::string(image)));
     }
-    let Some(repository) = repository(constant, is_constant) else {
+    let Some(repository) = repository(constant, &image[constant.len()..]) else {
         notes.push(format!("container {name:?}: its image {image:?} is computed; any image passes"));
         return None;
     };
     if how == ImageCheck::Exact {
         notes.push(format!("container {name:?}: its image {image:?} is computed; any tag passes"));
     }
-    let pattern = format!("^{}(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?(@sha256:[0-9a-f]{{64}})?$", cel::quoted(repository));
+    let pattern = format!("^{}{TAG}{DIGEST}$", cel::quoted(repository));
     Some(format!("c.image.matches({})", cel::string(&pattern)))
 }
 
-/// The image without tag and digest. A text that ends before its tag is none.
-fn repository(text: &str, is_complete: bool) -> Option<&str> {
+/// A tag and a digest after a repository, as container registries define them.
+const TAG: &str = "(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?";
+const DIGEST: &str = "(@[a-z0-9]+([+._-][a-z0-9]+)*:[0-9a-fA-F]{32,})?";
+
+/// The image without tag and digest; `rest` is its computed part. A text that ends before its tag is
+/// none, nor one whose colon may stand before a port.
+fn repository<'i>(text: &'i str, rest: &str) -> Option<&'i str> {
     let without_digest = text.split_once('@').map(|(name, _)| name);
     let name = without_digest.unwrap_or(text);
     let slash = name.rfind('/').map_or(0, |slash| slash + 1);
     let tag = name[slash..].find(':').map(|colon| &name[..slash + colon]);
-    tag.or(without_digest).or_else(|| is_complete.then_some(name)).filter(|name| !name.is_empty())
+    let is_host = |name: &str| rest.contains('/') || name.contains('.') || name == "localhost";
+    let tag = tag.filter(|name| rest.is_empty() || slash > 0 || without_digest.is_some() || !is_host(name));
+    let complete = without_digest.or_else(|| rest.is_empty().then_some(name));
+    tag.or(complete).filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::repository;
+    use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn a_repository_ends_before_the_tag_or_digest_and_not_at_a_port() {
-        for (image, complete, expected) in [
-            ("nginx", true, Some("nginx")),
-            ("nginx:1", true, Some("nginx")),
-            ("host:5000/a/b", true, Some("host:5000/a/b")),
-            ("host:5000/a/b:1@sha256:0", true, Some("host:5000/a/b")),
-            ("host/a:", false, Some("host/a")),
-            ("host:5000/a", false, None),
-            ("", false, None),
+        for (image, rest, expected) in [
+            ("nginx", "", Some("nginx")),
+            ("nginx:1", "", Some("nginx")),
+            ("registry.example:1", "", Some("registry.example")),
+            ("host:5000/a/b", "", Some("host:5000/a/b")),
+            ("host:5000/a/b:1@sha256:0", "", Some("host:5000/a/b")),
+            ("host/a:", "${params.tag}", Some("host/a")),
+            ("host/a:", "${params.tag.split('/')[0]}", Some("host/a")),
+            ("nginx:", "${params.tag}", Some("nginx")),
+            ("nginx@", "${params.digest}", Some("nginx")),
+            ("host:5000/a", "${params.b}", None),
+            ("registry.example:", "${params.port}/agent:1", None),
+            ("registry:", "${params.port}/agent:1", None),
+            ("registry.example:50", "${params.rest}", None),
+            ("localhost:", "${params.rest}", None),
+            ("", "${params.image}", None),
         ] {
-            assert_eq!(repository(image, complete), expected, "{image}");
+            assert_eq!(repository(image, rest), expected, "{image}{rest}");
+        }
+    }
+
+    #[test]
+    fn an_init_container_that_is_always_restarted_is_asked_for_as_such() {
+        for (list, item, expected) in [
+            ("sidecars", json!({}), Role::Sidecar),
+            ("initContainers", json!({}), Role::Once),
+            ("initContainers", json!({"restartPolicy": "OnFailure"}), Role::Once),
+            ("initContainers", json!({"restartPolicy": "Always"}), Role::Restarted),
+            ("initContainers", json!({"restartPolicy": "${params.policy}"}), Role::Init),
+        ] {
+            assert_eq!(role(list, &item), expected, "{list} {item}");
         }
     }
 }

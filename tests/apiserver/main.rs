@@ -87,6 +87,7 @@ fn main() -> std::process::ExitCode {
         export::enforcing_catalog::TESTS,
         export::guard::TESTS,
         export::injecting::TESTS,
+        export::placed::TESTS,
         filled_in::TESTS,
         first_template::TESTS,
         golden::TESTS,

@@ -8,6 +8,7 @@ pub mod enforcing;
 pub mod enforcing_catalog;
 pub mod guard;
 pub mod injecting;
+pub mod placed;
 
 use std::path::Path;
 use std::process::Command;
