@@ -21,6 +21,11 @@ pub(super) struct PolicyArgs {
     #[command(flatten)]
     source: PolicySourceArgs,
 
+    /// Name of the policy and of its binding [default: TEMPLATE.enforce.DOMAIN]; each policy of a
+    /// template needs its own
+    #[arg(long, value_name = "NAME", value_parser = values::object_name)]
+    name: Option<String>,
+
     /// Pods that must carry the template, whatever they request: labels such as app=web,tier=front
     #[arg(long, value_name = "LABELS", value_parser = labels)]
     selector: Option<Value>,
@@ -78,6 +83,8 @@ Examples:
     outrigger generate policy log-collector | kubectl apply -f -
   Every pod of the namespaces of a team must carry it; only warn for now:
     outrigger generate policy log-collector --namespace-selector team=shop --action Warn,Audit
+  A second policy of the same template, which without a name would replace the first:
+    outrigger generate policy log-collector --namespace-selector team=pay --name log-collector-of-pay
 
 The webhook alone enforces nothing: it may be away with the failure policy Ignore, namespaces and pods can be left out by \
 their labels, and a pod decides by annotation. The API server itself evaluates this policy, after all webhooks, and it \
@@ -132,7 +139,7 @@ fn policy(args: &PolicyArgs, domain: &str) -> Enforced {
         },
     };
     Enforced {
-        name: format!("{}.enforce.{domain}", args.source.name()),
+        name: args.name.clone().unwrap_or_else(|| format!("{}.enforce.{domain}", args.source.name())),
         image: match args.image {
             Image::Exact => ImageCheck::Exact,
             Image::Repository => ImageCheck::Repository,

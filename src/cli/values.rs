@@ -27,6 +27,11 @@ pub(super) fn name(text: &str) -> Result<String, String> {
     checked(text, names::check_dns_label)
 }
 
+/// `--name` of an object.
+pub(super) fn object_name(text: &str) -> Result<String, String> {
+    checked(text, names::check_dns_subdomain)
+}
+
 /// `--wait`, `--timeout`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     duration::parse(text).ok_or_else(|| "expected a duration such as 60s or 1m30s".to_owned())

@@ -107,6 +107,31 @@ fn what_an_enforcing_policy_does_not_check_is_a_warning() {
 }
 
 #[test]
+fn a_second_policy_of_a_template_has_a_name_of_its_own() {
+    let names = |flags: &[&str]| {
+        let of_agent = ["generate", "policy", "agent", "--templates", "templates"];
+        let objects = documents(&workspace().run(&[&of_agent, flags].concat()).done());
+        let name = |object: &Value| object["metadata"]["name"].as_str().expect("a name").to_owned();
+        assert_eq!(objects[1]["spec"]["policyName"], name(&objects[0]));
+        [name(&objects[0]), name(&objects[1])]
+    };
+    assert_eq!(names(&["--selector", "a=b"]), ["agent.enforce.outrigger.dev"; 2]);
+    assert_eq!(names(&["--selector", "a=b", "--name", "agent-of.shop"]), ["agent-of.shop"; 2]);
+}
+
+#[test]
+fn a_constant_condition_that_fails_is_listed() {
+    let workspace = workspace();
+    let spec = "  parameters: [{name: enabled, type: boolean, default: false}]\n  match:\n    conditions:\n    \
+                - expression: params.enabled\n";
+    workspace.file("templates/agent.yaml", format!("{AGENT}{spec}"));
+    let failed = workspace.run(&["export", "agent", "--templates", "templates"]).failed();
+    let expected = "error: templates/agent.yaml:11:7: template \"agent\" cannot be a policy: \
+                    spec.match.conditions[0]: condition: the condition does not hold";
+    assert!(failed.len() == 1 && failed[0].starts_with(expected), "{failed:?}");
+}
+
+#[test]
 fn flags_that_contradict_each_other_are_refused() {
     let workspace = workspace();
     let failed = workspace.run(&["export", "agent", "--in-cluster", "--kubeconfig", "absent"]).failed();
@@ -120,6 +145,7 @@ fn flags_that_contradict_each_other_are_refused() {
         (policy, &["--in-cluster", "--templates", "templates"], "cannot be used with"),
         (policy, &["--namespace", "shop"], "unexpected argument"),
         (policy, &["--exclude-namespace", "A b"], "invalid value 'A b'"),
+        (policy, &["--name", "Of_Shop"], "invalid value 'Of_Shop'"),
         (&["export", "agent"], &["--kubeconfig", "x"], "--context and --kubeconfig need --in-cluster"),
         (&["templates"], &["--context", "x"], "--context and --kubeconfig need --in-cluster"),
     ] {
