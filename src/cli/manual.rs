@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use clap::{Arg, ArgAction, Command};
 
-use super::stdio;
+use super::{stdio, write_file};
 use crate::lint;
 
 /// Prints the man page of the program, or writes those of all commands into a directory.
@@ -49,7 +49,8 @@ pub(super) fn reference(mut command: Command) -> String {
 pub(super) fn write_reference(command: Command, directory: &Path) -> anyhow::Result<()> {
     let write = |name: &str, text: String| {
         let path = directory.join(name);
-        std::fs::write(&path, text).with_context(|| format!("{}: the page cannot be written", path.display()))
+        write_file::replace(&path, text.as_bytes())
+            .with_context(|| format!("{}: the page cannot be written", path.display()))
     };
     let of_codes = directory.join("lint");
     std::fs::create_dir_all(&of_codes)

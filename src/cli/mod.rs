@@ -42,6 +42,7 @@ mod test;
 mod uninject;
 mod upgrade;
 mod values;
+mod write_file;
 mod yaml;
 
 use std::ffi::OsString;

@@ -24,8 +24,8 @@ use self::files::{FoundFiles, Reader, Stamp};
 use self::report::Counts;
 use self::run::RanFile;
 use super::errors::{ErrorList, Usage};
-use super::stdio;
 use super::terminal::{self, Colours, printable};
+use super::{stdio, write_file};
 use crate::inject::text::quote;
 
 /// Between two looks at the files that are watched.
@@ -106,9 +106,7 @@ fails.";
 
 /// Runs the cases, once or until the user ends it.
 pub(super) fn run(args: &TestArgs) -> anyhow::Result<()> {
-    if let Some(path) = args.junit.as_deref().filter(|path| files::is_named_as_cases(path)) {
-        return Err(Usage::new(would_be_replaced(path)).into());
-    }
+    args.junit.as_deref().map_or(Ok(()), check_junit)?;
     loop {
         let mut reader = Reader::default();
         let found = paths(args);
@@ -139,13 +137,31 @@ fn once(args: &TestArgs, found: Result<FoundFiles, ErrorList>, reader: &mut Read
     let tested = files.map_err(anyhow::Error::from).and_then(|files| show(args, &files));
     match (tested, report) {
         (Err(error), Err(report)) if !error.is::<TestsFailed>() => {
-            Err(ErrorList::from_iter([format!("{error:#}"), format!("{report:#}")]).into())
+            let report = report.downcast::<Usage>().map_or_else(|other| format!("{other:#}").into(), ErrorList::from);
+            let mut both = ErrorList::from(format!("{error:#}"));
+            both.keep::<()>(Err(report));
+            Err(both.into())
         }
         (tested, report) => report.and(tested),
     }
 }
 
-/// A forgotten value of `--junit` makes the next argument one.
+/// A forgotten value of `--junit` makes the next argument one, whose content must not be lost.
+fn check_junit(path: &Path) -> anyhow::Result<()> {
+    if files::is_named_as_cases(path) {
+        return Err(Usage::new(would_be_replaced(path)).into());
+    }
+    // To read a pipe or a device may never end, and what cannot be read is a problem of writing.
+    let is_file = path.metadata().is_ok_and(|metadata| metadata.is_file());
+    let content = if is_file { std::fs::read(path).unwrap_or_default() } else { Vec::new() };
+    if content.is_empty() || report::is_junit(&content) {
+        return Ok(());
+    }
+    let path = printable(&path.display().to_string());
+    let problem = "this file is no JUnit report, and would be replaced; name another file, or remove it";
+    Err(Usage::new(format!("--junit {path}: {problem}")).into())
+}
+
 fn would_be_replaced(path: &Path) -> String {
     let path = printable(&path.display().to_string());
     format!("--junit {path}: this file has cases, a template or a pod, and would be replaced; name another file")
@@ -153,7 +169,7 @@ fn would_be_replaced(path: &Path) -> String {
 
 fn write_junit(path: &Path, files: &[RanFile]) -> anyhow::Result<()> {
     let context = || format!("{}: cannot be written", printable(&path.display().to_string()));
-    std::fs::write(path, report::junit(files)?).with_context(context)
+    write_file::replace(path, report::junit(files)?.as_bytes()).with_context(context)
 }
 
 /// Prints the results, and updates the cases if that is asked for.
@@ -269,18 +285,51 @@ mod tests {
             ("a.test.yaml", "tests:\n- {name: a, podFile: pod.yaml, expect: {skipped: []}}\n"),
             ("a.yaml", "a"),
             ("pod.yaml", "kind: Pod"),
+            ("notes.txt", "notes"),
+            ("pom.xml", "<?xml version=\"1.0\"?>\n<project/>"),
         ];
         for (name, text) in files {
             std::fs::write(path(name), text).expect("a file");
         }
-        for name in ["a.test.yaml", "absent.test.yml", "a.yaml", "./pod.yaml"] {
-            let problem = run(&args(name)).expect_err("it would be replaced").to_string();
-            assert!(problem.contains("would be replaced; name another file"), "{name}: {problem}");
+        for name in ["a.test.yaml", "absent.test.yml", "a.yaml", "./pod.yaml", "notes.txt", "pom.xml"] {
+            let problem = run(&args(name)).expect_err("it would be replaced");
+            assert!(Usage::is_in(&problem) && problem.to_string().contains("would be replaced; name another file"));
         }
         for (name, text) in files {
             assert_eq!(std::fs::read_to_string(path(name)).expect("a file"), text);
         }
-        run(&args("results.xml")).expect_err("no case is run");
-        assert!(path("results.xml").exists());
+        std::fs::write(path("empty.xml"), "").expect("a file");
+        // The second time it is a report.
+        for name in ["results.xml", "results.xml", "empty.xml"] {
+            let problem = run(&args(name)).expect_err("no case is run");
+            assert!(!Usage::is_in(&problem), "{problem:#}");
+            assert!(report::is_junit(&std::fs::read(path(name)).expect("a report")), "{name}");
+        }
+        std::fs::write(path("a.yaml"), "").expect("a file");
+        assert!(Usage::is_in(&run(&args("a.yaml")).expect_err("it was read")));
+    }
+
+    #[test]
+    fn an_edit_made_while_the_cases_run_is_not_overwritten() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = |name: &str| directory.path().join(name);
+        let template = "apiVersion: outrigger.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata: {name: a}\n\
+                        spec: {app: {env: [{name: A, value: b}]}}\n";
+        let pod = "{metadata: {name: web}, spec: {containers: [{name: web, image: 'web:1'}]}}";
+        let cases = format!(
+            "tests:\n- name: a\n  pod: {{apiVersion: v1, kind: Pod, {}\n  expect: {{skipped: [opted_out]}}\n",
+            &pod[1..]
+        );
+        std::fs::write(path("a.yaml"), template).expect("a file");
+        std::fs::write(path("a.test.yaml"), &cases).expect("a file");
+        let ran = run::all(&mut Reader::default(), &[path("a.test.yaml")], None);
+        let edited = format!("{cases}# edited\n");
+        std::fs::write(path("a.test.yaml"), &edited).expect("a file");
+        let problem = format!("{:#}", update(&ran).expect_err("it was changed"));
+        assert!(problem.contains("changed while the command ran"), "{problem}");
+        assert_eq!(std::fs::read_to_string(path("a.test.yaml")).expect("a file"), edited);
+        std::fs::write(path("a.test.yaml"), &cases).expect("a file");
+        update(&ran).expect("it is as it was");
+        assert!(std::fs::read_to_string(path("a.test.yaml")).expect("a file").contains("not_requested"));
     }
 }

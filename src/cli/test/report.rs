@@ -174,6 +174,19 @@ pub(super) fn json(files: &[RanFile]) -> anyhow::Result<JsonReport> {
     Ok(JsonReport { passed: counts.passed, failed: counts.failed + counts.unread, left_out: counts.left_out, files })
 }
 
+/// Whether this is a JUnit report, of any program: its first element is of test suites.
+pub(super) fn is_junit(content: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(content);
+    let mut rest = text.trim_start_matches('\u{feff}').trim_start();
+    while let Some((end, inside)) =
+        [("?>", "<?"), ("-->", "<!--")].into_iter().find_map(|(end, start)| Some((end, rest.strip_prefix(start)?)))
+    {
+        let Some((_, after)) = inside.split_once(end) else { return false };
+        rest = after.trim_start();
+    }
+    rest.starts_with("<testsuite")
+}
+
 /// A test suite for each file, and a test case for each case.
 pub(super) fn junit(files: &[RanFile]) -> anyhow::Result<String> {
     let mut report = Report::new("outrigger test");
@@ -280,6 +293,17 @@ mod tests {
         assert!(!xml.contains(['\u{fffe}', '\u{ffff}', '\u{1}']) && xml.contains(r#"name="ab""#), "{xml}");
         let empty = junit(&[]).expect("XML");
         assert!(empty.contains(r#"tests="0""#) && empty.trim_end().ends_with('>'), "{empty}");
+    }
+
+    #[test]
+    fn a_junit_report_is_known_by_its_first_element() {
+        let own = junit(&[]).expect("XML");
+        for text in [own.as_str(), "<testsuite/>", "\u{feff}\n<?xml version='1.0'?>\n<!-- a -->\n<testsuites>"] {
+            assert!(is_junit(text.as_bytes()), "{text}");
+        }
+        for text in ["", "notes", "<?xml version='1.0'?><project/>", "<?xml <testsuite/>", "a: <testsuite/>"] {
+            assert!(!is_junit(text.as_bytes()), "{text}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Writes what became of the pods into files of cases, where it differs from what they expect.
 //!
 //! Invariant: everything but `expect` of the cases that failed stays byte for byte, and so do all
-//! comments; the text reads back as what it should.
+//! comments; the text reads back as what it should; a file that changed since it was read stays.
 
 use anyhow::Context;
 use json_patch::jsonptr::PointerBuf;
@@ -13,6 +13,7 @@ use super::judge::{Actual, End};
 use super::run::RanFile;
 use crate::cli::documents;
 use crate::cli::terminal::printable;
+use crate::cli::write_file;
 use crate::cli::yaml::{self, edit};
 use crate::workload::difference::{self, Step};
 
@@ -55,7 +56,8 @@ pub(super) fn file(ran: &RanFile) -> anyhow::Result<Updated> {
         let mark = if read.input.has_byte_order_mark() { "\u{feff}" } else { "" };
         let path = &read.path;
         let context = || format!("{}: cannot be written", printable(&path.display().to_string()));
-        std::fs::write(path, format!("{mark}{text}")).with_context(context)?;
+        let text = format!("{mark}{text}");
+        write_file::replace_unchanged(path, &read.input.bytes, text.as_bytes()).with_context(context)?;
     }
     Ok(updated)
 }

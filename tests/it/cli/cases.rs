@@ -212,10 +212,13 @@ fn results_are_reported_whatever_becomes_of_the_junit_file() {
 #[test]
 fn results_in_the_place_of_cases_are_wrong_usage() {
     let workspace = workspace(CASES);
-    for name in ["absent.test.yaml", "templates/helper.yaml"] {
+    workspace.file("notes.txt", "notes");
+    for name in ["absent.test.yaml", "templates/helper.yaml", "notes.txt"] {
         let ran = workspace.run(&["test", "templates", "--junit", name]);
         assert_eq!((ran.code, ran.stderr.contains("would be replaced")), (2, true), "{name}: {}", ran.stderr);
     }
+    assert_eq!(std::fs::read_to_string(workspace.path("notes.txt")).expect("a file"), "notes");
+    assert_eq!(std::fs::read_to_string(workspace.path("templates/helper.yaml")).expect("a file"), super::TEMPLATE);
 }
 
 #[test]
