@@ -54,21 +54,36 @@ fn templates_of_file(path: &Path) -> Result<Vec<SourceText>, ErrorList> {
     if objects.is_empty() || !objects.iter().all(is_config_map) {
         return Ok(vec![SourceText { origin, text }]);
     }
-    let data = objects.into_iter().filter_map(|map| map.get("data").and_then(Value::as_object)).flatten();
     let is_template = |key: &str| {
         let name = Path::new(key);
         let is_case = name.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with(".test"));
         let has_extension = name.extension().is_some_and(|found| found == "yaml" || found == "yml" || found == "json");
         has_extension && !is_case
     };
-    let texts: Vec<SourceText> = data
-        .filter(|(key, _)| is_template(key))
-        .filter_map(|(key, text)| {
-            Some(SourceText { origin: format!("{origin}: {key}"), text: text.as_str()?.to_owned() })
+    let data = |map: &'_ &Value| map.get("data").and_then(Value::as_object).cloned().unwrap_or_default();
+    let entries: Vec<(String, String, Value)> = objects
+        .iter()
+        .flat_map(|map| data(map).into_iter().map(|(key, text)| (name(map), key, text)))
+        .filter(|(_, key, _)| is_template(key))
+        .collect();
+    let texts: Vec<SourceText> = entries
+        .iter()
+        .filter_map(|(map, key, text)| {
+            // Templates of several ConfigMaps are told apart.
+            let is_alone = entries.iter().filter(|(_, other, _)| other == key).count() == 1;
+            let place = if is_alone { key.clone() } else { format!("{map}/{key}") };
+            Some(SourceText { origin: format!("{origin}: {place}"), text: text.as_str()?.to_owned() })
         })
         .collect();
     if texts.is_empty() {
         return Err(format!("templates {origin}: the ConfigMap has no key *.yaml, *.yml or *.json").into());
     }
     Ok(texts)
+}
+
+/// `NAMESPACE/NAME`, or the name alone.
+fn name(object: &Value) -> String {
+    let text = |pointer| object.pointer(pointer).and_then(Value::as_str);
+    let names = [text("/metadata/namespace"), text("/metadata/name")];
+    names.into_iter().flatten().collect::<Vec<_>>().join("/")
 }

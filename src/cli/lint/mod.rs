@@ -119,29 +119,30 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{plural}")
 }
 
-/// The texts of all places, each once; an error if there is none, since a wrong path must not pass.
+/// The texts of all places; an error if there is none, since a wrong path must not pass. A file that
+/// several arguments name is read once, but of one argument every text counts, as in the server.
 fn texts(paths: &[TemplateSource]) -> anyhow::Result<Vec<SourceText>> {
     let mut problems = ErrorList::default();
     let mut texts = Vec::new();
     let mut seen = BTreeSet::new();
     for path in paths {
-        match path {
-            TemplateSource::BuiltIn => texts.extend(built_in::texts()),
+        let found = match path {
+            TemplateSource::BuiltIn => built_in::texts(),
             TemplateSource::Directory(path) if path.as_os_str() == "-" => {
-                if seen.insert(path.clone()) {
-                    let bytes = stdio::read_stdin().context("cannot read stdin")?;
-                    let text = String::from_utf8(bytes).context("stdin is no UTF-8")?;
-                    texts.push(SourceText { origin: "stdin".to_owned(), text });
-                }
+                let bytes = stdio::read_stdin().context("cannot read stdin")?;
+                let text = String::from_utf8(bytes).context("stdin is no UTF-8")?;
+                vec![SourceText { origin: "stdin".to_owned(), text }]
             }
             source => {
                 let found = template_texts(std::slice::from_ref(source)).map_err(printable);
-                texts.extend(problems.keep(found).unwrap_or_default());
+                problems.keep(found).unwrap_or_default()
             }
-        }
+        };
+        let files: BTreeSet<PathBuf> = found.iter().map(|text| canonical(&text.origin)).collect();
+        texts.extend(found.into_iter().filter(|text| !seen.contains(&canonical(&text.origin))));
+        seen.extend(files);
     }
-    let mut texts = problems.or(texts)?;
-    texts.retain(|text| seen.insert(canonical(&text.origin)));
+    let texts = problems.or(texts)?;
     if texts.iter().all(|text| is_empty(&text.text)) {
         anyhow::bail!("no template found; name a directory with *.yaml, *.yml or *.json files, or a file");
     }

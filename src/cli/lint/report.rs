@@ -30,7 +30,8 @@ pub(super) struct Line {
     /// The code, such as `no_resources`.
     pub code: &'static str,
     pub level: Level,
-    /// The file, or `FILE: KEY` for a template in the manifest of a ConfigMap.
+    /// The file, or `FILE: KEY` for a template in the manifest of a ConfigMap; `FILE: CONFIGMAP/KEY` if
+    /// several have the key.
     pub file: String,
     /// 1-based; 0 if the finding has no place in the text.
     pub line: usize,

@@ -164,3 +164,27 @@ fn empty_inputs_are_no_templates_and_a_file_is_read_once() {
     let ran = workspace.run(&["lint", "missing\x1b[31m.yaml"]);
     assert!(ran.code == 1 && !ran.stderr.contains('\x1b'), "{}", ran.stderr);
 }
+
+#[test]
+fn every_template_of_a_source_is_checked_as_the_server_loads_it() {
+    let workspace = Workspace::new();
+    let template = |name: &str, spec: &str| {
+        let head = "apiVersion: outrigger.dev/v1alpha1\n    kind: ClusterInjectionTemplate";
+        format!("    {head}\n    metadata: {{name: {name}}}\n    spec: {spec}\n")
+    };
+    let map = |name: &str, text: &str| {
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata:\n  agent.yaml: |\n{text}")
+    };
+    let good = "{app: {env: [{name: A, value: b}]}}";
+    let maps = [map("a", &template("one", good)), map("b", &template("two", "{sidecarz: []}"))];
+    workspace.file("maps.yaml", maps.join("---\n"));
+    let ran = workspace.run(&["lint", "maps.yaml", "./maps.yaml"]);
+    assert!(ran.code == 1 && ran.stdout.contains("--> maps.yaml: b/agent.yaml:4"), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("2 files: 1 error, 0 warnings"), "{}", ran.stderr);
+    let failed = workspace.run(&["templates", "--templates", "maps.yaml"]).failed();
+    assert!(failed[0].starts_with("error: maps.yaml: b/agent.yaml:4:"), "{failed:?}");
+    std::os::unix::fs::symlink("helper.yaml", workspace.path("templates/link.yaml")).expect("a link");
+    let ran = workspace.run(&["lint", "templates", "templates/helper.yaml"]);
+    assert!(ran.code == 1 && ran.stdout.contains("helper"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("2 files: "), "{}", ran.stderr);
+}
