@@ -12,30 +12,37 @@ use serde_json::Value;
 enum Served {
     /// The first minor version of Kubernetes 1 that does so by default.
     Since(u32),
+    /// The last minor version that does so by default.
+    UpTo(u32),
     /// By no version up to this one: its feature gate is off by default.
     NotUpTo(u32),
     /// By no version up to this one: they do not have the field.
     NewerThan(u32),
 }
 
-use Served::{NewerThan, NotUpTo, Since};
+use Served::{NewerThan, NotUpTo, Since, UpTo};
 
 /// A field's name, the name of the field that contains it, and when it is served. These are the feature
 /// gates of Kubernetes 1.36 for the fields of pods, earlier ones that it no longer has, and the fields that
 /// this build knows and 1.36 does not.
-const FIELDS: [(&str, &str, Served); 46] = [
+const FIELDS: [(&str, &str, Served); 52] = [
     ("appArmorProfile", "securityContext", Since(30)),
     ("bindMountOptions", "volumeMounts", NewerThan(36)),
     ("claims", "resources", Since(34)),
     ("clusterTrustBundle", "sources", NotUpTo(36)),
+    ("dataSourceRef", "spec", Since(24)),
     ("defaultUser", "configMap", NewerThan(36)),
     ("defaultUser", "downwardAPI", NewerThan(36)),
     ("defaultUser", "projected", NewerThan(36)),
     ("defaultUser", "secret", NewerThan(36)),
+    ("ephemeral", "volumes", Since(21)),
     ("fileKeyRef", "valueFrom", Since(35)),
+    // The API server takes it, and no kubelet mounts it.
+    ("gitRepo", "volumes", UpTo(32)),
     ("grpc", "livenessProbe", Since(24)),
     ("grpc", "readinessProbe", Since(24)),
     ("grpc", "startupProbe", Since(24)),
+    ("hostProcess", "windowsOptions", Since(23)),
     ("hostUsers", "pod", Since(33)),
     ("image", "volumes", Since(35)),
     ("matchLabelKeys", "podAffinityTerm", Since(31)),
@@ -46,6 +53,8 @@ const FIELDS: [(&str, &str, Served); 46] = [
     ("mismatchLabelKeys", "requiredDuringSchedulingIgnoredDuringExecution", Since(31)),
     ("mode", "emptyDir", NewerThan(36)),
     ("mode", "grpc", NewerThan(36)),
+    // With it the API server drops all of dataSourceRef.
+    ("namespace", "dataSourceRef", NotUpTo(36)),
     ("namespaceSelector", "podAffinityTerm", Since(22)),
     ("namespaceSelector", "requiredDuringSchedulingIgnoredDuringExecution", Since(22)),
     ("nodeAffinityPolicy", "topologySpreadConstraints", Since(26)),
@@ -70,6 +79,7 @@ const FIELDS: [(&str, &str, Served); 46] = [
     ("user", "items", NewerThan(36)),
     ("user", "podCertificate", NewerThan(36)),
     ("user", "serviceAccountToken", NewerThan(36)),
+    ("volumeAttributesClassName", "spec", Since(34)),
 ];
 
 /// The first minor versions that serve `sleep`, and `sleep` of 0 seconds.
@@ -155,13 +165,16 @@ fn fault(name: &str, served: Served, minor: u32) -> Option<String> {
         Since(first) if minor < first => {
             Some(format!("Kubernetes 1.{minor} does not serve {name} by default; 1.{first} is the first"))
         }
+        UpTo(last) if minor > last => {
+            Some(format!("Kubernetes 1.{minor} does not serve {name} by default any more; 1.{last} is the last"))
+        }
         NotUpTo(last) if minor <= last => Some(format!(
             "Kubernetes 1.{minor} does not serve {name} by default; its feature gate is off up to 1.{last}"
         )),
         NewerThan(last) if minor <= last => {
             Some(format!("Kubernetes 1.{minor} does not have the field {name}, which is newer than 1.{last}"))
         }
-        Since(_) | NotUpTo(_) | NewerThan(_) => None,
+        Since(_) | UpTo(_) | NotUpTo(_) | NewerThan(_) => None,
     }
 }
 
@@ -188,6 +201,7 @@ mod tests {
         let affinity = json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": term}});
         let probed = json!([{"name": "a", "livenessProbe": {"terminationGracePeriodSeconds": 1}}]);
         let asleep = json!([{"name": "a", "lifecycle": {"preStop": {"sleep": {"seconds": 0}}}}]);
+        let claim = |spec: Value| json!({"volumes": [{"ephemeral": {"volumeClaimTemplate": {"spec": spec}}}]});
         for (spec, first) in [
             (json!({"pod": {"topologySpreadConstraints": spread}}), 27),
             (json!({"pod": {"affinity": affinity}}), 22),
@@ -198,9 +212,20 @@ mod tests {
             (json!({"initContainers": [{"name": "a", "volumeMounts": [{"bindMountOptions": ["noexec"]}]}]}), 37),
             (json!({"volumes": [{"configMap": {"items": [{"user": 1}]}}]}), 37),
             (json!({"sidecars": [{"name": "a"}]}), NativeSidecars::FIRST_MINOR),
+            (json!({"volumes": [{"ephemeral": {}}]}), 21),
+            (json!({"pod": {"securityContext": {"windowsOptions": {"hostProcess": true}}}}), 23),
+            (claim(json!({"dataSourceRef": {"name": "a"}})), 24),
+            (claim(json!({"volumeAttributesClassName": "fast"})), 34),
+            (claim(json!({"dataSourceRef": {"namespace": "a"}})), 37),
         ] {
             assert_eq!((paths(&spec, first - 1).len(), paths(&spec, first).len()), (1, 0), "{spec}");
         }
+    }
+
+    #[test]
+    fn a_volume_whose_driver_is_off_is_served_up_to_the_last_version_that_has_it() {
+        let spec = json!({"volumes": [{"name": "a", "gitRepo": {"repository": "https://git.example/a"}}]});
+        assert_eq!((paths(&spec, 32).len(), paths(&spec, 33).len(), paths(&spec, 36).len()), (0, 1, 1));
     }
 
     #[test]
