@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::Value;
 
-use super::errors::{ErrorList, unreadable};
+use super::errors::{ErrorList, Usage, unreadable};
 use super::json::{self, JsonDocument};
 use super::stdio;
 use super::yaml::{self, YamlDocument};
@@ -119,7 +119,7 @@ pub(super) fn read_any(input: &InputArgs, domain: &str) -> Result<Vec<InputFile>
     let mut files = Vec::new();
     let paths: Vec<&PathBuf> = input.files.iter().chain(&input.filename).collect();
     if paths.iter().filter(|path| is_stdin(path)).count() > 1 {
-        return Err(ErrorList::from("stdin (-) is named twice, but can be read only once".to_owned()));
+        return Err(Usage::new("stdin (-) is named twice, but can be read only once").into());
     }
     for path in paths {
         let found = problems.keep(files_of(path, input.recursive)).unwrap_or_default();

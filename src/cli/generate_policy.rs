@@ -5,15 +5,18 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use super::errors::Usage;
 use super::export::{ObjectFormat, excluded_namespaces};
 use super::policy_source::PolicySourceArgs;
 use super::report::Report;
+use super::values;
 use crate::export::{Enforced, ImageCheck, Installation, Selection, enforce};
 use crate::inject::text::names::{check_label_value, check_qualified_name};
 
 /// Print a ValidatingAdmissionPolicy that refuses pods without a template's containers
 #[derive(Args, Debug)]
 #[command(long_about = LONG_ABOUT)]
+#[command(group = clap::ArgGroup::new("selectors").args(["selector", "namespace_selector"]).multiple(true))]
 pub(super) struct PolicyArgs {
     #[command(flatten)]
     source: PolicySourceArgs,
@@ -28,7 +31,7 @@ pub(super) struct PolicyArgs {
 
     /// With --selector or --namespace-selector: check namespaces with the label
     /// outrigger.dev/injection=disabled too
-    #[arg(long)]
+    #[arg(long, requires = "selectors")]
     include_disabled: bool,
 
     /// How the image of each container is compared with the template's; any where another webhook
@@ -41,7 +44,7 @@ pub(super) struct PolicyArgs {
     action: Vec<Action>,
 
     /// Namespace that is left out beside those of the system: that of Outrigger; may be repeated
-    #[arg(long, value_name = "NAMESPACE", default_value = "outrigger-system")]
+    #[arg(long, value_name = "NAMESPACE", default_value = "outrigger-system", value_parser = values::namespace_or_none)]
     exclude_namespace: Vec<String>,
 
     /// Output format
@@ -102,13 +105,9 @@ fn labels(text: &str) -> Result<Value, String> {
 
 /// Loads the templates, and prints the policy of one of them.
 pub(super) fn run(args: &PolicyArgs) -> anyhow::Result<()> {
-    if args.include_disabled && args.selector.is_none() && args.namespace_selector.is_none() {
-        anyhow::bail!(
-            "--include-disabled needs --selector or --namespace-selector: only they choose pods that the webhook leaves out"
-        );
-    }
     if args.action.contains(&Action::Deny) && args.action.contains(&Action::Warn) {
-        anyhow::bail!("--action: Deny and Warn exclude each other, since a refusal says the same; leave one out");
+        let problem = "--action: Deny and Warn exclude each other, since a refusal says the same; leave one out";
+        return Err(Usage::new(problem).into());
     }
     let source = args.source.load()?;
     let (name, domain) = (args.source.name(), args.source.domain());

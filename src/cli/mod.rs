@@ -50,6 +50,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use self::errors::Usage;
+
 /// Injects sidecars into Kubernetes pods.
 #[derive(Debug, Parser)]
 #[command(name = "outrigger", version, long_about = LONG_ABOUT)]
@@ -158,12 +160,15 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
     }
 }
 
+/// What clap exits with too.
+const WRONG_USAGE: u8 = 2;
+
 fn exit_code(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error_lines(&error).iter().for_each(|line| stdio::print_message(line));
-            ExitCode::FAILURE
+            if Usage::is_in(&error) { ExitCode::from(WRONG_USAGE) } else { ExitCode::FAILURE }
         }
     }
 }

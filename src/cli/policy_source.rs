@@ -59,9 +59,7 @@ impl PolicySourceArgs {
 
     /// Reads the templates, and finds the named one.
     pub(super) fn load(&self) -> anyhow::Result<PolicySource<'_>> {
-        if self.cluster.is_named() && !self.in_cluster {
-            bail!("--context and --kubeconfig need --in-cluster: templates of files need no cluster");
-        }
+        self.cluster.check_use(self.in_cluster)?;
         let templates = match self.in_cluster {
             true => template_objects::load(cluster::block_on(self.objects())?),
             false => engine::load_templates(&self.templates, &mut Report::new(false, false))?,

@@ -17,6 +17,11 @@ pub(super) fn namespace(text: &str) -> Result<String, String> {
     checked(text, names::check_dns_label)
 }
 
+/// `--exclude-namespace`: a namespace, or nothing for none.
+pub(super) fn namespace_or_none(text: &str) -> Result<String, String> {
+    if text.is_empty() { Ok(String::new()) } else { namespace(text) }
+}
+
 /// `--name`: the name of an installation, which is also the value of a label.
 pub(super) fn name(text: &str) -> Result<String, String> {
     checked(text, names::check_dns_label)
@@ -109,6 +114,7 @@ mod tests {
             assert!(domain(text).is_err() && namespace(text).is_err(), "{text:?}");
         }
         assert!(namespace("a.b").is_err());
+        assert!(namespace_or_none("").is_ok() && namespace_or_none("A b").is_err());
     }
 
     #[test]

@@ -475,8 +475,11 @@ fn files_that_cannot_be_read_are_all_named() {
 
 #[test]
 fn stdin_can_be_named_once() {
-    let lines = Workspace::new().inject(&["-f", "-", "-f", "-"], &pod("web").to_string()).failed();
-    assert_eq!(lines, ["error: stdin (-) is named twice, but can be read only once"]);
+    for command in ["inject", "convert"] {
+        let ran = Workspace::new().run(&[command, "-f", "-", "-f", "-"]);
+        let expected = "error: stdin (-) is named twice, but can be read only once\n";
+        assert_eq!((ran.code, &*ran.stdout, &*ran.stderr), (2, "", expected));
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ pub(super) use caller::{ApiRequest, Caller, MAX_PAGES, filter_page};
 pub(super) use connect::{ClusterSelection, connect};
 pub(super) use lookup::{Failure, Lookup};
 
+use super::errors::Usage;
 use super::given::given;
 use super::values;
 
@@ -56,6 +57,14 @@ impl ClusterArgs {
     /// Whether a flag names a cluster.
     pub(super) const fn is_named(&self) -> bool {
         self.context.is_some() || self.kubeconfig.is_some()
+    }
+
+    /// Refuses the flags of a cluster for a command that reads it only with `--in-cluster`.
+    pub(super) fn check_use(&self, in_cluster: bool) -> Result<(), Usage> {
+        if self.is_named() && !in_cluster {
+            return Err(Usage::new("--context and --kubeconfig need --in-cluster: templates of files need no cluster"));
+        }
+        Ok(())
     }
 
     pub(super) const fn timeout(&self) -> Duration {

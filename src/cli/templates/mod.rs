@@ -86,6 +86,7 @@ struct JsonReport<'r> {
 
 /// Prints the templates.
 pub(super) fn run(args: &TemplatesArgs) -> anyhow::Result<()> {
+    args.cluster.check_use(args.in_cluster)?;
     let templates = if args.in_cluster { cluster::block_on(of_cluster(args))? } else { of_files(args)? };
     let keys = AnnotationKeys::new(&args.domain);
     let all: Vec<Details> = templates.all().filter_map(|status| Details::of(&status, &keys)).collect();

@@ -23,7 +23,7 @@ use clap::{Args, ValueEnum};
 use self::files::{FoundFiles, Reader, Stamp};
 use self::report::Counts;
 use self::run::RanFile;
-use super::errors::ErrorList;
+use super::errors::{ErrorList, Usage};
 use super::stdio;
 use super::terminal::{self, Colours, printable};
 use crate::inject::text::quote;
@@ -107,7 +107,7 @@ fails.";
 /// Runs the cases, once or until the user ends it.
 pub(super) fn run(args: &TestArgs) -> anyhow::Result<()> {
     if let Some(path) = args.junit.as_deref().filter(|path| files::is_named_as_cases(path)) {
-        bail!("{}", would_be_replaced(path));
+        return Err(Usage::new(would_be_replaced(path)).into());
     }
     loop {
         let mut reader = Reader::default();
@@ -133,7 +133,7 @@ fn once(args: &TestArgs, found: Result<FoundFiles, ErrorList>, reader: &mut Read
     });
     // A CI system takes a file that is missing for a failure of its own.
     let report = args.junit.as_deref().map_or(Ok(()), |path| match reader.has_read(path) {
-        true => Err(anyhow::anyhow!(would_be_replaced(path))),
+        true => Err(Usage::new(would_be_replaced(path)).into()),
         false => write_junit(path, files.as_deref().unwrap_or_default()),
     });
     let tested = files.map_err(anyhow::Error::from).and_then(|files| show(args, &files));

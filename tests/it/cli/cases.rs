@@ -210,6 +210,15 @@ fn results_are_reported_whatever_becomes_of_the_junit_file() {
 }
 
 #[test]
+fn results_in_the_place_of_cases_are_wrong_usage() {
+    let workspace = workspace(CASES);
+    for name in ["absent.test.yaml", "templates/helper.yaml"] {
+        let ran = workspace.run(&["test", "templates", "--junit", name]);
+        assert_eq!((ran.code, ran.stderr.contains("would be replaced")), (2, true), "{name}: {}", ran.stderr);
+    }
+}
+
+#[test]
 fn a_path_without_cases_is_an_error() {
     let workspace = workspace(CASES);
     for (arguments, expected) in [

@@ -108,24 +108,27 @@ fn what_an_enforcing_policy_does_not_check_is_a_warning() {
 
 #[test]
 fn flags_that_contradict_each_other_are_refused() {
-    for (flags, expected) in [
-        (&["--action", "Deny,Warn"][..], "Deny and Warn exclude each other"),
-        (&["--include-disabled"], "--include-disabled needs --selector or --namespace-selector"),
-        (&["--context", "x"], "--context and --kubeconfig need --in-cluster"),
-        (&["--in-cluster", "--kubeconfig", "absent"], "cannot read the kubeconfig absent"),
+    let workspace = workspace();
+    let failed = workspace.run(&["export", "agent", "--in-cluster", "--kubeconfig", "absent"]).failed();
+    assert!(failed[0].contains("cannot read the kubeconfig absent"), "{failed:?}");
+    let policy = &["generate", "policy", "agent"][..];
+    for (command, flags, expected) in [
+        (policy, &["--action", "Deny,Warn"][..], "Deny and Warn exclude each other"),
+        (policy, &["--include-disabled"], "--selector"),
+        (policy, &["--context", "x"], "--context and --kubeconfig need --in-cluster"),
+        (policy, &["--selector", "app!=web"], "is no label: expected KEY=VALUE"),
+        (policy, &["--in-cluster", "--templates", "templates"], "cannot be used with"),
+        (policy, &["--namespace", "shop"], "unexpected argument"),
+        (policy, &["--exclude-namespace", "A b"], "invalid value 'A b'"),
+        (&["export", "agent"], &["--kubeconfig", "x"], "--context and --kubeconfig need --in-cluster"),
+        (&["templates"], &["--context", "x"], "--context and --kubeconfig need --in-cluster"),
     ] {
-        let failed = workspace().run(&[&["generate", "policy", "agent"], flags].concat()).failed();
-        assert!(failed[0].contains(expected), "{failed:?}");
-    }
-    for (flags, expected) in [
-        (&["--selector", "app!=web"][..], "is no label: expected KEY=VALUE"),
-        (&["--in-cluster", "--templates", "templates"], "cannot be used with"),
-        (&["--namespace", "shop"], "unexpected argument"),
-    ] {
-        let ran = workspace().run(&[&["generate", "policy", "agent"], flags].concat());
-        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+        let ran = workspace.run(&[command, flags].concat());
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{flags:?}");
         assert!(ran.stderr.contains(expected), "{}", ran.stderr);
     }
+    let of_agent = ["--templates", "templates", "--exclude-namespace", ""];
+    assert_eq!(workspace.run(&[policy, &of_agent].concat()).code, 0);
 }
 
 #[test]
