@@ -22,6 +22,11 @@ pub(super) fn namespace_or_none(text: &str) -> Result<String, String> {
     if text.is_empty() { Ok(String::new()) } else { namespace(text) }
 }
 
+/// The name of a template, as the annotation that requests it takes it.
+pub(super) fn template(text: &str) -> Result<String, String> {
+    checked(text, names::check_dns_label)
+}
+
 /// `--name`: the name of an installation, which is also the value of a label.
 pub(super) fn name(text: &str) -> Result<String, String> {
     checked(text, names::check_dns_label)
@@ -115,6 +120,14 @@ mod tests {
         }
         assert!(namespace("a.b").is_err());
         assert!(namespace_or_none("").is_ok() && namespace_or_none("A b").is_err());
+    }
+
+    #[test]
+    fn templates_have_the_names_that_the_annotation_takes() {
+        assert_eq!(template("log-collector").as_deref(), Ok("log-collector"));
+        for text in ["", "BAD_Name", "a.b", "a@0123456789", "a,b"] {
+            assert!(template(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

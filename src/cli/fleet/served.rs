@@ -31,6 +31,8 @@ const NOT_KNOWN: ServedTemplate = ServedTemplate { revision: None, stable: None,
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::cli) struct ReplicaTemplates {
     pub templates: Vec<(ObjectKey, ServedTemplate)>,
+    /// Whether a replica has responded; without one nothing is known of what is served.
+    pub is_told: bool,
     /// Whether a template chooses its pods itself.
     pub has_automatic: bool,
 }
@@ -59,7 +61,7 @@ impl Served {
     }
 
     fn of(replicas: ReplicaTemplates, objects: impl Iterator<Item = TemplateObject>) -> Self {
-        let is_complete = !replicas.templates.is_empty();
+        let is_complete = replicas.is_told;
         let mut templates: BTreeMap<_, _> = replicas.templates.into_iter().collect();
         let (mut others, mut has_automatic) = (BTreeSet::new(), replicas.has_automatic);
         for TemplateObject { key, served, is_hidden, is_automatic } in objects {
@@ -183,7 +185,8 @@ mod tests {
 
     /// The revision that pods of the namespace `shop` get; `?` if it is not known.
     fn revision(replicas: Vec<(ObjectKey, ServedTemplate)>, objects: Vec<TemplateObject>) -> Option<String> {
-        let replicas = ReplicaTemplates { templates: replicas, has_automatic: false };
+        let is_told = !replicas.is_empty();
+        let replicas = ReplicaTemplates { templates: replicas, is_told, has_automatic: false };
         let served = Served::of(replicas, objects.into_iter());
         served.find("shop", NAME).map(|found| found.revision.clone().unwrap_or_else(|| "?".to_owned()))
     }
@@ -242,7 +245,7 @@ mod tests {
         {
             let stable = stable.map(str::to_owned);
             let told = ServedTemplate { revision: Some(revision.to_owned()), stable, is_shadowable: None };
-            let replicas = ReplicaTemplates { templates: vec![(key(None), told)], has_automatic: false };
+            let replicas = ReplicaTemplates { templates: vec![(key(None), told)], is_told: true, has_automatic: false };
             let served = Served::of(replicas, [object(None, json!({}), 2, rollout.clone())].into_iter());
             let found = served.find("shop", NAME).expect("it is served");
             assert_eq!((found.revision.as_deref(), found.stable.as_deref()), (Some(revision), expected));

@@ -5,6 +5,8 @@
 mod rows;
 mod table;
 
+use std::collections::BTreeSet;
+
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -23,7 +25,7 @@ use crate::inject::text::suggest;
 #[command(long_about = LONG_ABOUT)]
 pub(super) struct GetArgs {
     /// Only this template
-    #[arg(value_name = "TEMPLATE", add = complete::templates())]
+    #[arg(value_name = "TEMPLATE", value_parser = values::template, add = complete::templates())]
     template: Option<String>,
 
     #[command(flatten)]
@@ -95,6 +97,8 @@ struct Report<'r> {
 /// What a cluster has.
 struct Found {
     rows: Vec<Row>,
+    /// What is said if there is no row.
+    nothing: String,
     not_read: Vec<String>,
     /// Whether a template chooses its pods itself.
     has_automatic: bool,
@@ -105,7 +109,7 @@ const AUTOMATIC: &str = "pods without a template that only an Automatic template
 
 /// Reads the cluster and prints the rows.
 pub(super) fn run(args: &GetArgs) -> anyhow::Result<()> {
-    let Found { rows, not_read, has_automatic } = cluster::block_on(read(args))?;
+    let Found { rows, nothing, not_read, has_automatic } = cluster::block_on(read(args))?;
     match args.output {
         GetFormat::Json => stdio::print(terminal::json(&Report { workloads: &rows, not_read })?),
         format => {
@@ -113,7 +117,7 @@ pub(super) fn run(args: &GetArgs) -> anyhow::Result<()> {
                 stdio::print_message(&format!("warning: {problem}"));
             }
             stdio::print(table::render(&rows, format == GetFormat::Wide, Colours::of_stdout()))?;
-            stdio::print_message(&summary(&rows));
+            stdio::print_message(&if rows.is_empty() { nothing } else { summary(&rows) });
             if has_automatic {
                 stdio::print_message(AUTOMATIC);
             }
@@ -143,7 +147,10 @@ async fn read(args: &GetArgs) -> anyhow::Result<Found> {
         }
         unknown => unknown,
     };
-    let not_read = problems(&caller.failures());
+    let mut not_read = problems(&caller.failures());
+    if !served.is_complete {
+        not_read.push(no_replica(&args.installation));
+    }
     let Lookup::Found(pods) = pods else {
         let reasons: Vec<String> = caller.failures().iter().map(|failure| printable(&reason(failure))).collect();
         bail!("the pods {} could not be read: {}", scope.place(), reasons.join("; "));
@@ -151,25 +158,42 @@ async fn read(args: &GetArgs) -> anyhow::Result<Found> {
     let mut rows = Rows::default();
     pods.iter().for_each(|pod| rows.add_pod(pod, &served));
     workloads.iter().for_each(|workload| rows.add_workload(workload, &served));
+    let names = rows.templates();
     let rows = rows.finish(args.template.as_deref(), &served);
+    let mut nothing = format!("no pod {} carries or requests a template", scope.place());
     if rows.is_empty() {
         scope.ensure_exists(&caller).await?;
+        if let Some(template) = &args.template {
+            nothing = nothing_of(template, &served, names, &scope.place())?;
+        }
     }
-    if let Some(template) = args.template.as_deref().filter(|_| rows.is_empty()) {
-        not_found(template, &served, &scope.place())?;
-    }
-    Ok(Found { rows, not_read, has_automatic: served.has_automatic })
+    Ok(Found { rows, nothing, not_read, has_automatic: served.has_automatic })
 }
 
-/// Fails if no template has the name that was asked for.
-fn not_found(template: &str, served: &Served, place: &str) -> anyhow::Result<()> {
-    if !served.is_complete || served.names().any(|name| name == template) {
-        return Ok(());
+/// What is said if no pod has the template, with the names of those that pods have. Fails if it is known that
+/// no template has this name.
+fn nothing_of(template: &str, served: &Served, of_pods: BTreeSet<String>, place: &str) -> anyhow::Result<String> {
+    let sentence = format!("no pod {place} carries or requests the template {template:?}");
+    if served.names().any(|name| name == template) {
+        return Ok(sentence);
     }
-    let names: Vec<&str> = served.names().collect();
-    let hint = suggest::did_you_mean(template, names.iter().copied());
-    let hint = hint.map_or_else(|| format!("there are: {}", suggest::listed(&names)), |hint| hint.to_string());
-    bail!("no template is called {template:?}, and no pod {place} requests it; {hint}")
+    let names: BTreeSet<&str> = served.names().chain(of_pods.iter().map(String::as_str)).collect();
+    let names: Vec<&str> = names.into_iter().collect();
+    let near = suggest::did_you_mean(template, names.iter().copied()).map(|hint| hint.to_string());
+    let hint = near.or_else(|| (!names.is_empty()).then(|| format!("there are: {}", suggest::listed(&names))));
+    let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+    if served.is_complete {
+        bail!("no template is called {template:?}, and no pod {place} requests it{hint}");
+    }
+    Ok(sentence + &hint)
+}
+
+/// Without a replica only the status of template objects tells what is current.
+fn no_replica(installation: &str) -> String {
+    format!(
+        "no replica in namespace {installation:?} responds; revisions of template objects are those in their status, all \
+         others are not known; see --installation"
+    )
 }
 
 fn problems(failures: &[Failure]) -> Vec<String> {
@@ -188,9 +212,6 @@ fn reason(failure: &Failure) -> String {
 }
 
 fn summary(rows: &[Row]) -> String {
-    if rows.is_empty() {
-        return "no pod carries or requests a template".to_owned();
-    }
     let of = |state: State| (rows.iter().filter(|row| row.state == state).count(), state.as_str());
     let states = [
         State::Current,
@@ -222,8 +243,18 @@ mod tests {
         use crate::api::template_object::ObjectKey;
         let key = ObjectKey { namespace: None, name: "proxy".to_owned() };
         let served: Served = [(key, ServedTemplate::default())].into_iter().collect();
-        let error = not_found("prxy", &served, "in any namespace").expect_err("unknown").to_string();
+        let error = nothing_of("prxy", &served, BTreeSet::new(), "in any namespace").expect_err("unknown").to_string();
         assert!(error.contains("did you mean \"proxy\""), "{error}");
-        assert!(not_found("proxy", &served, "").is_ok() && not_found("prxy", &Served::default(), "").is_ok());
+        let told = |template, served: &Served, of_pods: &[&str]| {
+            let of_pods = of_pods.iter().map(|name| (*name).to_owned()).collect();
+            nothing_of(template, served, of_pods, "in namespace \"shop\"").expect("no error")
+        };
+        let start = "no pod in namespace \"shop\" carries or requests the template ";
+        assert_eq!(told("proxy", &served, &[]), format!("{start}\"proxy\""));
+        // No replica responds.
+        let unknown = Served::default();
+        assert_eq!(told("prxy", &unknown, &["proxy"]), format!("{start}\"prxy\"; did you mean \"proxy\"?"));
+        assert_eq!(told("tz", &unknown, &["logs", "proxy"]), format!("{start}\"tz\"; there are: logs, proxy"));
+        assert_eq!(told("tz", &unknown, &[]), format!("{start}\"tz\""));
     }
 }

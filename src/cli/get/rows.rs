@@ -152,6 +152,11 @@ impl Rows {
         }
     }
 
+    /// Names of all templates that pods and workloads have.
+    pub(super) fn templates(&self) -> BTreeSet<String> {
+        self.rows.keys().map(|(_, _, template)| template.clone()).collect()
+    }
+
     /// All rows, or those of one template.
     pub(super) fn finish(self, template: Option<&str>, served: &Served) -> Vec<Row> {
         let is_chosen = |name: &str| template.is_none_or(|template| template == name);

@@ -137,7 +137,9 @@ pub(in crate::cli) async fn served_templates(caller: &Caller, namespace: &str, d
     let target = Target { namespace: namespace.to_owned(), configuration: NAME.to_owned(), domain: domain.to_owned() };
     let mut observations = Observations::unknown(target, SystemTime::now());
     query_replicas(caller, &mut observations, namespace, NAME).await;
-    let of_first = observations.responding().next().map(|(_, admin)| admin.templates.clone()).unwrap_or_default();
+    let of_first = observations.responding().next().map(|(_, admin)| admin.templates.clone());
+    let is_told = of_first.is_some();
+    let of_first = of_first.unwrap_or_default();
     let is_own = |template: &ReplicaTemplate| !template.source.starts_with("built-in ");
     let served = |template: ReplicaTemplate| {
         let is_shadowable = template.shadowable.or((!is_own(&template)).then_some(true));
@@ -146,7 +148,7 @@ pub(in crate::cli) async fn served_templates(caller: &Caller, namespace: &str, d
     };
     // The built-in one chooses pods with a label for it.
     let has_automatic = of_first.iter().any(|template| template.injection == "Automatic" && is_own(template));
-    ReplicaTemplates { templates: of_first.into_iter().map(served).collect(), has_automatic }
+    ReplicaTemplates { templates: of_first.into_iter().map(served).collect(), is_told, has_automatic }
 }
 
 /// The name of the installation: the label of its webhook configuration, which may have another name
