@@ -27,6 +27,37 @@ pub(super) fn template(text: &str) -> Result<String, String> {
     checked(text, names::check_dns_label)
 }
 
+/// Kinds of Kubernetes without pods that somebody may name.
+const WITHOUT_PODS: [&str; 14] = [
+    "cm",
+    "configmap",
+    "configmaps",
+    "ing",
+    "ingress",
+    "namespace",
+    "node",
+    "ns",
+    "pvc",
+    "sa",
+    "secret",
+    "service",
+    "services",
+    "svc",
+];
+
+/// A workload or a pod: `KIND/NAME`. Kinds of others have pods too, so any kind is taken that is not known
+/// to have none.
+pub(super) fn workload(text: &str) -> Result<String, String> {
+    let expected = || "expected KIND/NAME, such as deploy/web".to_owned();
+    let (kind, name) = text.split_once('/').ok_or_else(expected)?;
+    names::check_dns_subdomain(&kind.to_lowercase()).map_err(|_| expected())?;
+    if WITHOUT_PODS.contains(&kind.to_lowercase().as_str()) {
+        return Err(format!("kind {kind:?} has no pods; {}", expected()));
+    }
+    checked(name, names::check_dns_subdomain).map_err(|problem| format!("name {name:?}: {problem}"))?;
+    Ok(text.to_owned())
+}
+
 /// `--name`: the name of an installation, which is also the value of a label.
 pub(super) fn name(text: &str) -> Result<String, String> {
     checked(text, names::check_dns_label)
@@ -127,6 +158,16 @@ mod tests {
         assert_eq!(template("log-collector").as_deref(), Ok("log-collector"));
         for text in ["", "BAD_Name", "a.b", "a@0123456789", "a,b"] {
             assert!(template(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn workloads_have_a_kind_with_pods_and_a_name() {
+        for text in ["deploy/web", "Deployment/web", "deployments.apps/web", "cloneset/x", "pod/web-0.a"] {
+            assert_eq!(workload(text).as_deref(), Ok(text));
+        }
+        for text in ["", "web", "deploy/", "/web", "svc/x", "Service/x", "deploy/BAD", "deploy/a/b", "a b/c"] {
+            assert!(workload(text).is_err(), "{text:?}");
         }
     }
 

@@ -76,12 +76,12 @@ fn a_selector_chooses_workloads_by_the_labels_of_their_pods() {
     ] {
         assert_eq!(rows(&namespace, &["-l", selector]), expected, "{selector}");
     }
-    // The API server says what is no selector.
+    // What the API server would refuse is wrong usage.
     for selector in
         ["app web", "app in web", "app in (web", "!app=web", "=web", "app>x", ".app", "app=web,", "app in (a b)"]
     {
         let ran = run(&namespace, &["get", "-l", selector]);
-        assert!(ran.code == Some(1) && ran.stderr.contains("could not be read"), "{selector}: {}", ran.stderr);
+        assert!(ran.code == Some(2) && ran.stderr.contains("invalid value"), "{selector}: {}", ran.stderr);
     }
 }
 
