@@ -75,12 +75,14 @@ Examples:
 States: `current`; `outdated` (another revision than new pods get); `missing` (pods request the template and run without \
 it); `not-found` (no such template); `no-pods` (no pod requests it yet: the workload is scaled to zero, its pods are \
 refused, which `outrigger check` tells, or it is a CronJob between its runs); `pinned` (the pods ask for a revision of \
-their own); `unknown` (the current revision could not be read, or the template does not load).
+their own); `unknown` (the current revision could not be read, or the template does not load, or conditions of an Automatic template \
+decide).
 
 The current revisions are those that the replicas of the installation serve; if none responds, those in the status of \
 template objects. With -l, workloads without pods count if their pod template has the labels. Pods are read in pages, by \
-their metadata alone. Pods without an annotation request what the default list of their namespace names; those that only \
-an Automatic template would give something are not looked for. Nothing is changed.";
+their metadata alone. Pods without an annotation request what the default list of their namespace names, and pods get the \
+Automatic templates whose selectors match; where such a template has further conditions, a pod without it is `unknown`, \
+and `outrigger explain` tells. Pods of Automatic templates of files are not looked for. Nothing is changed.";
 
 /// What is printed as JSON.
 #[derive(Serialize)]
@@ -92,6 +94,9 @@ struct Report<'r> {
     /// What could not be read; the rest may lack it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     not_read: Vec<String>,
+    /// Automatic templates of files: pods that do not carry them are not looked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_looked_for: Vec<String>,
 }
 
 /// What a cluster has.
@@ -100,26 +105,38 @@ struct Found {
     /// What is said if there is no row.
     nothing: String,
     not_read: Vec<String>,
-    /// Whether a template chooses its pods itself.
-    has_automatic: bool,
+    /// Automatic templates whose pods are not looked for.
+    not_looked_for: Vec<String>,
 }
 
-const AUTOMATIC: &str = "pods without a template that only an Automatic template would give them are not looked for; \
-                         `outrigger explain` tells";
+/// What is said of Automatic templates of files, of which a replica tells nothing but the names.
+fn automatic(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+    format!(
+        "pods that only an Automatic template of a file would give something are not looked for ({}); `outrigger explain` \
+         tells",
+        names.join(", ")
+    )
+}
 
 /// Reads the cluster and prints the rows.
 pub(super) fn run(args: &GetArgs) -> anyhow::Result<()> {
-    let Found { rows, nothing, not_read, has_automatic } = cluster::block_on(read(args))?;
+    let Found { rows, nothing, not_read, not_looked_for } = cluster::block_on(read(args))?;
     match args.output {
-        GetFormat::Json => stdio::print(terminal::json(&Report { workloads: &rows, not_read })?),
+        GetFormat::Json => {
+            if !not_looked_for.is_empty() {
+                stdio::print_message(&automatic(&not_looked_for));
+            }
+            stdio::print(terminal::json(&Report { workloads: &rows, not_read, not_looked_for })?)
+        }
         format => {
             for problem in not_read {
                 stdio::print_message(&format!("warning: {problem}"));
             }
             stdio::print(table::render(&rows, format == GetFormat::Wide, Colours::of_stdout()))?;
             stdio::print_message(&if rows.is_empty() { nothing } else { summary(&rows) });
-            if has_automatic {
-                stdio::print_message(AUTOMATIC);
+            if !not_looked_for.is_empty() {
+                stdio::print_message(&automatic(&not_looked_for));
             }
             Ok(())
         }
@@ -141,7 +158,8 @@ async fn read(args: &GetArgs) -> anyhow::Result<Found> {
     let served = Served::read(&caller, &scope, replicas).await;
     let pods = match pods {
         Lookup::Found(mut pods) => {
-            fleet::add_default_requests(&caller, &keys, &scope, &mut pods, &mut workloads).await;
+            let carriers = (&mut pods, workloads.as_mut_slice());
+            fleet::add_default_requests(&caller, &keys, &scope, &served, carriers).await;
             fleet::resolve_cron_jobs(&caller, &scope, &mut pods).await;
             Lookup::Found(pods)
         }
@@ -167,7 +185,8 @@ async fn read(args: &GetArgs) -> anyhow::Result<Found> {
             nothing = nothing_of(template, &served, names, &scope.place())?;
         }
     }
-    Ok(Found { rows, nothing, not_read, has_automatic: served.has_automatic })
+    let not_looked_for = served.automatic_of_files.into_iter().collect();
+    Ok(Found { rows, nothing, not_read, not_looked_for })
 }
 
 /// What is said if no pod has the template, with the names of those that pods have. Fails if it is known that
