@@ -302,33 +302,24 @@ impl ClusterPod {
         let is_inside = |path: &&MergePath| path.segments().nth(1).is_some();
         let replaced: Vec<MergePath> = entry.replaced.keys().filter(is_inside).cloned().collect();
         for path in replaced {
-            match of_template(&path) {
-                Some(original) => _ = entry.replaced.insert(path, original.clone()),
-                None => {
-                    entry.replaced.remove(&path);
-                    entry.added.push(path);
-                }
+            let original = of_template(&path).cloned();
+            let Some(value) = entry.replaced.remove(&path) else { continue };
+            match original {
+                Some(original) => _ = entry.replaced.insert(path, original),
+                // What is left empty goes with the last value in it.
+                None if value.is_object() => {}
+                None => entry.added.push(path),
             }
         }
-        let added: Vec<MergePath> = entry.added.iter().filter(is_inside).cloned().collect();
-        for path in added {
+        for path in entry.added.iter().filter(is_inside) {
             let segments: Vec<_> = path.segments().collect();
-            for length in 2..=segments.len() {
-                let part = MergePath::of(&segments[..length]);
-                match (of_template(&part), value_at(&part, &self.pod)) {
-                    // It was empty, and so left out.
-                    (Some(original), None) => _ = entry.replaced.insert(part, original.clone()),
-                    // The object around the value was filled in.
-                    (Some(Value::Null) | None, Some(_)) if !entry.added.contains(&part) => {
-                        if let Some(null) = of_template(&part) {
-                            entry.replaced.insert(part.clone(), null.clone());
-                        }
-                        entry.added.push(part);
-                    }
-                    _ => continue,
-                }
-                break;
-            }
+            let mut parts = (2..=segments.len()).map(|length| MergePath::of(&segments[..length]));
+            // What was empty was left out, or filled in.
+            let empty = parts.find_map(|part| {
+                let original = of_template(&part)?;
+                (original.is_null() || value_at(&part, &self.pod).is_none()).then(|| (part, original.clone()))
+            });
+            entry.replaced.extend(empty);
         }
         for (path, raised) in &mut entry.raised {
             if let Some(original) = of_template(path) {

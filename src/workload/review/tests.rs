@@ -312,3 +312,22 @@ spec:
         }
     }
 }
+
+#[test]
+fn one_of_two_templates_is_taken_out_alone() {
+    let template = |name: &str, resource: &str| {
+        format!(
+            "---\napiVersion: outrigger.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata: {{name: {name}}}\nspec:\n  \
+             app: {{defaults: {{resources: {{requests: {{{resource}}}}}}}}}\n"
+        )
+    };
+    let annotations = json!({"annotations": {"outrigger.dev/inject": "a, b"}});
+    let document = workload("apps/v1", "Deployment", &annotations);
+    let both = template("a", "cpu: 10m") + &template("b", "memory: 64Mi");
+    let after = review(&both, &document).after.expect("it is injected");
+    for (name, rest) in [("a", json!({"memory": "64Mi"})), ("b", json!({"cpu": "10m"}))] {
+        let without =
+            crate::inject::uninject_template(&after, "outrigger.dev", name).expect("a status").expect("its own");
+        assert_eq!(without["spec"]["containers"][0]["resources"], json!({"requests": rest}), "{name} {after}");
+    }
+}
