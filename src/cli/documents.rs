@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::errors::{ErrorList, Usage, unreadable};
+use super::given;
 use super::json::{self, JsonDocument};
 use super::stdio;
 use super::yaml::{self, YamlDocument};
@@ -58,6 +59,8 @@ pub(super) struct InputDocument {
     pub pods: Vec<PodLocation>,
     /// What is to be said about the object besides its pods.
     pub notes: Vec<Note>,
+    /// The Namespace objects in it.
+    pub namespaces: Vec<ObjectName>,
 }
 
 /// How an object was written.
@@ -94,11 +97,6 @@ impl InputDocument {
             Source::Yaml(source) => source.line(pointer),
             Source::Json(source) => source.line(pointer),
         }
-    }
-
-    pub(super) fn is_namespace(&self) -> bool {
-        let is = |key, text| self.value.get(key).is_some_and(|found| found == text);
-        is("apiVersion", "v1") && is("kind", "Namespace")
     }
 
     /// `Deployment shop/web`, for headings.
@@ -150,7 +148,9 @@ pub(super) fn read(input: &InputArgs, domain: &str) -> Result<Vec<InputFile>, Er
 fn files_of(path: &Path, recursive: bool) -> Result<Vec<PathBuf>, ErrorList> {
     if ["http://", "https://"].iter().any(|scheme| path.to_string_lossy().starts_with(scheme)) {
         let url = path.display();
-        let message = format!("{url}: URLs are not read; download it first: curl -fsSL {url} | outrigger inject -f -");
+        let command = given::command().unwrap_or_else(|| "inject".to_owned());
+        let read = format!("curl -fsSL {url} | outrigger {command} -f -");
+        let message = format!("{url}: URLs are not read; download it first: {read}");
         return Err(message.into());
     }
     if is_stdin(path) || !path.is_dir() {
@@ -193,7 +193,8 @@ pub(super) fn input_file(origin: String, bytes: Vec<u8>, domain: &str) -> Result
     let text = decode(&bytes).map_err(|problem| format!("{origin}: {problem}"))?;
     let documents = parse(&origin, &text)?.into_iter().map(|(source, value)| {
         let found = workload::find(&value, domain);
-        InputDocument { value, source, pods: found.pods, notes: found.notes }
+        let namespaces = found.objects.into_iter().filter(ObjectName::is_namespace).collect();
+        InputDocument { value, source, pods: found.pods, notes: found.notes, namespaces }
     });
     Ok(InputFile { documents: documents.collect(), origin, bytes, text })
 }

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use serde_json::Value;
 
 use super::complete;
-use super::documents::InputDocument;
+use super::documents::{InputDocument, InputFile};
 use super::errors::ErrorList;
 use super::namespaces::{self, NamespaceMap};
 use super::report::Report;
@@ -20,7 +20,7 @@ use crate::config::{TemplateSource, settings};
 use crate::inject::{CompiledSource, Injector, MissingDefaults, NativeSidecars, Settings, SourceText, TemplateSet};
 use crate::process::processor_time;
 use crate::source::built_in;
-use crate::workload::{Finding, PodLocation, Renewal, Review, Reviewer, unread_keys_of_namespace};
+use crate::workload::{PodLocation, Renewal, Review, Reviewer, unread_keys_of_namespace};
 
 /// Where templates come from.
 #[derive(Args, Debug)]
@@ -151,9 +151,14 @@ impl Engine {
         self.reviewer(location).renewal(document, location)
     }
 
-    /// Keys of a Namespace object that look like ours and that nothing reads.
-    pub(super) fn unread_keys_of_namespace(&self, namespace: &Value) -> Vec<Finding> {
-        unread_keys_of_namespace(&self.injector, namespace)
+    /// Warns of the keys of Namespace objects that look like ours and that nothing reads.
+    pub(super) fn tell_unread_keys(&self, file: &InputFile, document: &InputDocument, report: &mut Report) {
+        for object in &document.namespaces {
+            let Ok(namespace) = object.pointer.resolve(&document.value) else { continue };
+            for finding in unread_keys_of_namespace(&self.injector, namespace) {
+                report.finding(&file.name(document, object), &finding);
+            }
+        }
     }
 
     /// The same engine with the templates of these sources; `None` if there is no source.

@@ -1,4 +1,10 @@
-//! The words of a command line that a shell completes, which clap has not read yet.
+//! Words of the command line that clap does not hand on: of one that a shell completes, and the name of the
+//! command.
+
+/// The command that was called, such as `inject`.
+pub(super) fn command() -> Option<String> {
+    std::env::args_os().nth(1)?.into_string().ok().filter(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()))
+}
 
 /// The values of a flag in the command line that is completed.
 pub(super) fn given(flag: &str) -> Vec<String> {

@@ -108,11 +108,7 @@ impl InjectRun<'_> {
             for note in &document.notes {
                 self.report.finding(&file.name(document, &note.object), &note.finding);
             }
-            if document.is_namespace() {
-                for finding in self.engine.unread_keys_of_namespace(&document.value) {
-                    self.report.finding(&file.title(document), &finding);
-                }
-            }
+            self.engine.tell_unread_keys(&file, document, self.report);
             let mut after = document.value.clone();
             for location in &document.pods {
                 self.pod(&file, document, location, &mut after);

@@ -11,6 +11,7 @@ use super::documents;
 use super::errors::ErrorList;
 use crate::inject::Namespace;
 use crate::inject::text::json::json_type;
+use crate::workload;
 
 /// Namespaces by name.
 pub(super) type NamespaceMap = BTreeMap<String, Namespace>;
@@ -29,26 +30,15 @@ pub(super) fn of_file(path: &Path) -> Result<NamespaceMap, ErrorList> {
 pub(super) fn of_values<'a>(values: impl IntoIterator<Item = &'a Value>) -> Result<NamespaceMap, ErrorList> {
     let mut problems = ErrorList::default();
     let mut namespaces = NamespaceMap::new();
-    for value in values.into_iter().flat_map(objects).filter(|value| is_namespace(value)) {
-        if let Some(namespace) = problems.keep(namespace(value)) {
-            namespaces.insert(namespace.name.clone(), namespace);
+    for value in values {
+        for object in workload::find(value, "").objects.iter().filter(|object| object.is_namespace()) {
+            let Ok(value) = object.pointer.resolve(value) else { continue };
+            if let Some(namespace) = problems.keep(namespace(value)) {
+                namespaces.insert(namespace.name.clone(), namespace);
+            }
         }
     }
     problems.or(namespaces)
-}
-
-/// The object itself, or the items of a list.
-pub(super) fn objects(value: &Value) -> Vec<&Value> {
-    let is_list = value.get("kind").is_some_and(|kind| kind == "List");
-    match value.get("items").and_then(Value::as_array) {
-        Some(items) if is_list => items.iter().flat_map(objects).collect(),
-        _ => vec![value],
-    }
-}
-
-fn is_namespace(value: &Value) -> bool {
-    value.get("kind").is_some_and(|kind| kind == "Namespace")
-        && value.get("apiVersion").is_some_and(|version| version == "v1")
 }
 
 fn namespace(value: &Value) -> Result<Namespace, ErrorList> {
@@ -118,7 +108,9 @@ mod tests {
     fn namespaces_are_found_in_lists() {
         let namespace = |name: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         let list = json!({"apiVersion": "v1", "kind": "List", "items": [namespace("a"), {"kind": "Other"}]});
-        let found = of_values([&list, &namespace("b")]).expect("all are well formed");
-        assert_eq!(found.keys().collect::<Vec<_>>(), ["a", "b"]);
+        let typed = json!({"apiVersion": "v1", "kind": "NamespaceList", "items": [{"metadata": {"name": "c"}}]});
+        let inner = json!({"apiVersion": "v1", "kind": "List", "items": [typed]});
+        let found = of_values([&list, &namespace("b"), &inner]).expect("all are well formed");
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["a", "b", "c"]);
     }
 }

@@ -6,11 +6,12 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::documents;
 use super::errors::{ErrorList, unreadable};
-use super::{documents, namespaces};
 use crate::config::TemplateSource;
 use crate::inject::{CompiledSource, SourceText, TemplateSet};
 use crate::source::{built_in, directory};
+use crate::workload;
 
 /// The names of the templates that load, whatever is wrong with others.
 pub(super) fn template_names(from: &[TemplateSource]) -> Vec<String> {
@@ -49,9 +50,15 @@ fn templates_of_file(path: &Path) -> Result<Vec<SourceText>, ErrorList> {
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(&origin, &error))?;
     // A text that is no YAML is reported with its lines by the reader of templates.
     let values = documents::values_of(&origin, text.as_bytes()).unwrap_or_default();
-    let objects: Vec<&Value> = values.iter().flat_map(namespaces::objects).collect();
-    let is_config_map = |value: &&Value| value.get("kind").is_some_and(|kind| kind == "ConfigMap");
-    if objects.is_empty() || !objects.iter().all(is_config_map) {
+    let mut objects: Vec<&Value> = Vec::new();
+    for value in &values {
+        let found = workload::find(value, "").objects;
+        if found.is_empty() || !found.iter().all(|object| object.kind == "ConfigMap") {
+            return Ok(vec![SourceText { origin, text }]);
+        }
+        objects.extend(found.iter().filter_map(|object| object.pointer.resolve(value).ok()));
+    }
+    if objects.is_empty() {
         return Ok(vec![SourceText { origin, text }]);
     }
     let is_template = |key: &str| {

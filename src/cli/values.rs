@@ -22,6 +22,42 @@ pub(super) fn namespace_or_none(text: &str) -> Result<String, String> {
     if text.is_empty() { Ok(String::new()) } else { namespace(text) }
 }
 
+/// The name of a template, as the annotation that requests it takes it.
+pub(super) fn template(text: &str) -> Result<String, String> {
+    checked(text, names::check_dns_label)
+}
+
+/// Kinds of Kubernetes without pods that somebody may name.
+const WITHOUT_PODS: [&str; 14] = [
+    "cm",
+    "configmap",
+    "configmaps",
+    "ing",
+    "ingress",
+    "namespace",
+    "node",
+    "ns",
+    "pvc",
+    "sa",
+    "secret",
+    "service",
+    "services",
+    "svc",
+];
+
+/// A workload or a pod: `KIND/NAME`. Kinds of others have pods too, so any kind is taken that is not known
+/// to have none.
+pub(super) fn workload(text: &str) -> Result<String, String> {
+    let expected = || "expected KIND/NAME, such as deploy/web".to_owned();
+    let (kind, name) = text.split_once('/').ok_or_else(expected)?;
+    names::check_dns_subdomain(&kind.to_lowercase()).map_err(|_| expected())?;
+    if WITHOUT_PODS.contains(&kind.to_lowercase().as_str()) {
+        return Err(format!("kind {kind:?} has no pods; {}", expected()));
+    }
+    checked(name, names::check_dns_subdomain).map_err(|problem| format!("name {name:?}: {problem}"))?;
+    Ok(text.to_owned())
+}
+
 /// `--name`: the name of an installation, which is also the value of a label.
 pub(super) fn name(text: &str) -> Result<String, String> {
     checked(text, names::check_dns_label)
@@ -120,6 +156,24 @@ mod tests {
         }
         assert!(namespace("a.b").is_err());
         assert!(namespace_or_none("").is_ok() && namespace_or_none("A b").is_err());
+    }
+
+    #[test]
+    fn templates_have_the_names_that_the_annotation_takes() {
+        assert_eq!(template("log-collector").as_deref(), Ok("log-collector"));
+        for text in ["", "BAD_Name", "a.b", "a@0123456789", "a,b"] {
+            assert!(template(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn workloads_have_a_kind_with_pods_and_a_name() {
+        for text in ["deploy/web", "Deployment/web", "deployments.apps/web", "cloneset/x", "pod/web-0.a"] {
+            assert_eq!(workload(text).as_deref(), Ok(text));
+        }
+        for text in ["", "web", "deploy/", "/web", "svc/x", "Service/x", "deploy/BAD", "deploy/a/b", "a b/c"] {
+            assert!(workload(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

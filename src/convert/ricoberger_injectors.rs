@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::Hint;
-use super::draft::{Draft, label};
+use super::draft::{Draft, constant, name_of};
 use super::ledger::Ledger;
 
 /// The automatic templates, made of those that pods ask for. `injectors` is a map, or a list of them.
@@ -20,18 +20,20 @@ pub(super) fn automatic(ledger: &mut Ledger, asked: &[Draft]) -> Vec<Draft> {
             ledger.lose(&pointer, "it has no selector", "write match.podSelector and injection: Automatic yourself");
             continue;
         };
-        for (list, prefix, suffix) in
-            [("initContainers", "", "-init"), ("containers", "", ""), ("volumes", "volume-", "")]
-        {
+        let mut brought: Vec<Draft> = Vec::new();
+        for list in ["initContainers", "containers", "volumes"] {
             for (at, name) in ledger.take_list(&format!("{pointer}/{list}")).into_iter().enumerate() {
-                let field = format!("{pointer}/{list}/{at}");
                 let name = name.as_str().unwrap_or_default();
-                let found = asked.iter().find(|draft| draft.name == label(&format!("{prefix}{name}{suffix}")));
-                match found {
-                    Some(draft) => drafts.push(selected(draft, &drafts, &selector, ledger.field(&pointer))),
+                let found = asked.iter().find(|draft| is_of(draft, list, name)).cloned();
+                match found.or_else(|| volume_alone(ledger, list, name)) {
                     // It comes with the container that mounts it.
-                    None if list == "volumes" && has_volume(asked, name) => {}
+                    Some(_) if list == "volumes" && brought.iter().any(|draft| has(draft, list, name)) => {}
+                    Some(draft) => {
+                        drafts.push(selected(&draft, &drafts, &selector, ledger.field(&pointer)));
+                        brought.push(draft);
+                    }
                     None => {
+                        let field = format!("{pointer}/{list}/{at}");
                         ledger.lose(&field, "nothing of this file with that name can be injected", "correct the name")
                     }
                 }
@@ -41,9 +43,29 @@ pub(super) fn automatic(ledger: &mut Ledger, asked: &[Draft]) -> Vec<Draft> {
     drafts
 }
 
-fn has_volume(drafts: &[Draft], name: &str) -> bool {
-    let volumes = drafts.iter().filter_map(|draft| draft.spec.get("volumes")?.as_array());
-    volumes.flatten().any(|volume| volume.get("name") == Some(&json!(name)))
+/// Whether the template is what pods get that name this container or volume in this list.
+fn is_of(draft: &Draft, list: &str, name: &str) -> bool {
+    match list {
+        "containers" => has(draft, "sidecars", name),
+        "volumes" => {
+            has(draft, list, name) && !["sidecars", "initContainers"].iter().any(|key| draft.spec.contains_key(*key))
+        }
+        _ => has(draft, list, name),
+    }
+}
+
+fn has(draft: &Draft, list: &str, name: &str) -> bool {
+    let items = draft.spec.get(list).and_then(Value::as_array);
+    items.into_iter().flatten().any(|item| name_of(item) == name)
+}
+
+/// A template with the volume that otherwise only comes with a container.
+fn volume_alone(ledger: &Ledger, list: &str, name: &str) -> Option<Draft> {
+    let at = ledger.list("/volumes").iter().position(|volume| list == "volumes" && name_of(volume) == name)?;
+    let pointer = format!("/volumes/{at}");
+    let mut draft = Draft::new(&format!("volume-{name}"), ledger, &pointer);
+    draft.push("volumes", constant(ledger.list("/volumes")[at].clone()), ledger.field(&pointer));
+    Some(draft)
 }
 
 fn selected(draft: &Draft, others: &[Draft], selector: &Value, source: String) -> Draft {

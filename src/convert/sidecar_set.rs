@@ -120,18 +120,29 @@ fn selection(ledger: &mut Ledger, draft: &mut Draft, paused: bool) -> Result<(),
             return Err(format!("{}: expected a name, such as shop", ledger.field(&pointer)));
         }
     }
-    let namespace = at("namespace").iter().filter_map(|pointer| ledger.take_text(pointer)).next();
-    if let Some(namespace) = namespace.filter(|namespace| !namespace.is_empty()) {
-        let selector = namespaces.take().unwrap_or_else(|| json!({}));
-        let labels = selector.get("matchLabels").cloned().unwrap_or_else(|| json!({}));
-        let labels = with(labels, "kubernetes.io/metadata.name", json!(namespace));
-        namespaces = Some(with(selector, "matchLabels", labels));
+    let namespace = at("namespace").iter().find_map(|pointer| Some((ledger.take_text(pointer)?, pointer.clone())));
+    if let Some((namespace, pointer)) = namespace.filter(|(namespace, _)| !namespace.is_empty()) {
+        namespaces = Some(only_in(ledger, namespaces.unwrap_or_else(|| json!({})), &namespace, &pointer));
     }
     if let Some(namespaces) = namespaces {
         matching.insert("namespaceSelector".to_owned(), namespaces);
     }
     draft.spec.insert("match".to_owned(), Value::Object(matching));
     Ok(())
+}
+
+/// The selector of namespaces, for this namespace alone. OpenKruise takes both, so two names select nothing.
+fn only_in(ledger: &mut Ledger, selector: Value, namespace: &str, pointer: &str) -> Value {
+    const NAME: &str = "kubernetes.io/metadata.name";
+    let labels = selector.get("matchLabels").cloned().unwrap_or_else(|| json!({}));
+    if labels.get(NAME).is_none_or(|name| name == namespace) {
+        return with(selector, "matchLabels", with(labels, NAME, json!(namespace)));
+    }
+    let why = "namespaceSelector asks for another name, so OpenKruise injects no pod, and neither does the template";
+    ledger.lose(pointer, why, "leave one of the two out");
+    let mut terms = selector.get("matchExpressions").and_then(Value::as_array).cloned().unwrap_or_default();
+    terms.push(json!({"key": NAME, "operator": "In", "values": [namespace]}));
+    with(selector, "matchExpressions", Value::Array(terms))
 }
 
 /// The containers, in groups that fit into one template each.
@@ -191,7 +202,9 @@ fn lose_unknown(ledger: &mut Ledger, pointer: &str, known: &[&str]) {
 
 /// The variables that a sidecar takes from the app, and the container that they are taken from.
 fn transferred(ledger: &mut Ledger, pointer: &str, container: &Value) -> (Vec<String>, Option<String>) {
-    let (mut names, mut from) = (Vec::new(), None);
+    let mut names: Vec<String> = Vec::new();
+    // The container of the variables that are taken: the app's first one if an item names none.
+    let mut from: Option<Option<String>> = None;
     let items = container.get("transferEnv").and_then(Value::as_array).cloned().unwrap_or_default();
     for (at, item) in items.iter().enumerate() {
         let pointer = format!("{pointer}/transferEnv/{at}");
@@ -206,18 +219,22 @@ fn transferred(ledger: &mut Ledger, pointer: &str, container: &Value) -> (Vec<St
             "name the container in app.containers",
         );
         lose_unknown(ledger, &pointer, &["sourceContainerName", "sourceContainerNameFrom", "envName", "envNames"]);
-        let source = item.get("sourceContainerName").and_then(Value::as_str);
-        if from.is_some() && source.is_some() && from.as_deref() != source {
+        let more = item.get("envNames").and_then(Value::as_array).cloned().unwrap_or_default();
+        let all = item.get("envName").into_iter().chain(&more).filter_map(Value::as_str);
+        let all: Vec<String> = all.filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        let source = item.get("sourceContainerName").and_then(Value::as_str).map(str::to_owned);
+        if all.is_empty() {
+            continue;
+        }
+        if from.as_ref().is_some_and(|from| *from != source) {
             let why = "a template takes variables from one container of the app";
             ledger.lose(&pointer, why, "write a second template, or an expression over `apps`");
             continue;
         }
-        from = from.or_else(|| source.map(str::to_owned));
-        let more = item.get("envNames").and_then(Value::as_array).cloned().unwrap_or_default();
-        let all = item.get("envName").into_iter().chain(&more).filter_map(Value::as_str);
-        names.extend(all.filter(|name| !name.is_empty()).map(str::to_owned));
+        from = Some(source);
+        names.extend(all);
     }
-    (names, from)
+    (names, from.flatten())
 }
 
 fn is_transfer(item: &Value) -> bool {

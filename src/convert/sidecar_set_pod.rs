@@ -162,10 +162,20 @@ fn pod_metadata(ledger: &mut Ledger, draft: &mut Draft) {
                 }
                 let found = ledger.value.pointer(&entries).and_then(Value::as_object).cloned().unwrap_or_default();
                 ledger.account(&entries);
-                for key in found.keys() {
-                    draft.came_from(&format!("metadata.annotations[{key}]"), ledger.field(&child(&entries, key)));
+                for (key, value) in found {
+                    let field = child(&entries, &key);
+                    match annotations.get(&key) {
+                        None => {
+                            draft.came_from(&format!("metadata.annotations[{key}]"), ledger.field(&field));
+                            annotations.insert(key, value);
+                        }
+                        Some(first) if *first == value => {}
+                        Some(_) => {
+                            let why = "an earlier entry sets this annotation, and Retain keeps it";
+                            ledger.lose(&field, why, "leave one of the two out");
+                        }
+                    }
                 }
-                annotations.extend(found);
             }
             Some(_) => ledger.lose(
                 &pointer,

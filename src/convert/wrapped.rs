@@ -57,7 +57,11 @@ fn of_config_map(
         match texts(&mut ledger, &pointer, from.or(of_key), read) {
             Ok(of_text) => found.extend(of_text),
             Err(Refused::Other(problem)) => others.push((pointer, problem)),
-            Err(Refused::Broken(problem)) => broken.push(problem),
+            // Beside a configuration it is a file of another program, unless it says that it is YAML.
+            Err(Refused::NoYaml(problem)) if from.or(of_key).is_none() && !is_called_yaml(&key) => {
+                others.push((pointer, problem));
+            }
+            Err(Refused::NoYaml(problem) | Refused::Broken(problem)) => broken.push(problem),
         }
     }
     if !broken.is_empty() {
@@ -75,8 +79,15 @@ fn of_config_map(
     Ok((found, ledger.finish()))
 }
 
+/// Whether the name of a file says that it is YAML or JSON.
+fn is_called_yaml(key: &str) -> bool {
+    [".yaml", ".yml", ".json"].iter().any(|ending| key.ends_with(ending))
+}
+
 /// Why a text is not taken.
 enum Refused {
+    /// It cannot be read as YAML.
+    NoYaml(String),
     /// It is wrong, or could be two things.
     Broken(String),
     /// It is something else.
@@ -86,7 +97,7 @@ enum Refused {
 impl From<Refused> for String {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Broken(problem) | Refused::Other(problem) => problem,
+            Refused::NoYaml(problem) | Refused::Broken(problem) | Refused::Other(problem) => problem,
         }
     }
 }
@@ -99,7 +110,7 @@ fn texts(ledger: &mut Ledger, pointer: &str, from: Option<SourceFormat>, read: R
     };
     let documents = read(&text).map_err(|(line, problem)| {
         let line = ledger.line_of_text(pointer, line);
-        Refused::Broken(format!("{}:{line}: {}: {problem}", ledger.file(), ledger.path(pointer)))
+        Refused::NoYaml(format!("{}:{line}: {}: {problem}", ledger.file(), ledger.path(pointer)))
     })?;
     if documents.is_empty() {
         return Err(Refused::Other(format!("{field}: the text is empty, expected the configuration of an injector")));

@@ -9,10 +9,11 @@ use serde_json::{Map, Value, json};
 
 use super::controller::{self, Change, PodView};
 use super::find::PodLocation;
+use super::pod_defaults;
+use super::restore::restore as restore_originals;
 use crate::inject::annotations::AnnotationKeys;
-use crate::inject::pod::AUTO;
 use crate::inject::schema::merge_path::MergePath;
-use crate::inject::status::Status;
+use crate::inject::status::{Status, StatusEntry};
 
 /// Stands for the UID of an object that does not exist yet.
 const NO_UID: &str = "00000000-0000-0000-0000-000000000000";
@@ -23,6 +24,8 @@ pub(super) struct ClusterPod {
     pub pod: Value,
     /// The template of which it was made.
     template: Value,
+    /// The pod before the API server's normalisation and defaults of containers and volumes.
+    as_written: Value,
     fields: Vec<FilledField>,
     /// Items that the controller adds to lists.
     items: Vec<AddedItem>,
@@ -78,7 +81,7 @@ impl ClusterPod {
     ) -> Self {
         let (pod, template) = (template.clone(), template.clone());
         let (fields, items, env, claims) = (Vec::new(), Vec::new(), Vec::new(), claims(object, view));
-        let mut filled = Self { pod, template, fields, items, env, claims };
+        let mut filled = Self { pod, template, as_written: Value::Null, fields, items, env, claims };
         filled.fill(&[], "apiVersion", "v1".into());
         filled.fill(&[], "kind", "Pod".into());
         filled.fill(&[], "metadata", json!({}));
@@ -99,7 +102,8 @@ impl ClusterPod {
             filled.fill(&["spec"], field, value);
         }
         filled.add_claims();
-        default_containers(&mut filled.pod);
+        filled.as_written = filled.pod.clone();
+        pod_defaults::fill(&mut filled.pod);
         filled
     }
 
@@ -194,8 +198,8 @@ impl ClusterPod {
     /// set it. The status is told what the template really had.
     pub(super) fn take_out(&self, mut pod: Value, keys: &AnnotationKeys) -> Value {
         self.correct_status(&mut pod, keys);
+        let mut pod = restore_originals("", Some(&self.as_written), &self.pod, pod).unwrap_or_default();
         self.take_out_claims(&mut pod);
-        self.take_out_container_defaults(&mut pod);
         self.take_out_env(&mut pod);
         for AddedItem { object, list, item } in &self.items {
             let items = fields(&mut pod, object).and_then(|fields| fields.get_mut(*list)?.as_array_mut());
@@ -209,31 +213,6 @@ impl ClusterPod {
             }
         }
         pod
-    }
-
-    /// Fields of the template's own containers that only the API server sets.
-    fn take_out_container_defaults(&self, pod: &mut Value) {
-        let Some(original) = object_at(&self.template, &["spec"]) else { return };
-        let Some(spec) = fields(pod, &["spec"]) else { return };
-        for list in CONTAINER_LISTS {
-            let own = original.get(list).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-            for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
-                let Some(own) = position(own, container).and_then(|index| own.get(index)) else { continue };
-                let Some(fields) = container.as_object_mut().filter(|_| is_own_image(own)) else { continue };
-                for (key, default) in container_defaults(own) {
-                    if own.get(key).is_none() && fields.get(key) == Some(&default) {
-                        fields.remove(key);
-                    }
-                }
-                let ports = fields.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten();
-                let own_ports = own.get("ports").and_then(Value::as_array).into_iter().flatten();
-                for (port, own) in ports.zip(own_ports) {
-                    if let Some(port) = port.as_object_mut().filter(|_| own.get("protocol").is_none()) {
-                        port.remove("protocol");
-                    }
-                }
-            }
-        }
     }
 
     /// Variables of the template's own containers that only the controller sets.
@@ -282,7 +261,7 @@ impl ClusterPod {
         let Some(annotations) = fields(pod, &["metadata", "annotations"]) else { return };
         let Some(Value::String(text)) = annotations.get(&keys.status) else { return };
         let before = object_at(&self.template, &["metadata", "annotations"]).and_then(|old| old.get(&keys.status));
-        let Some(mut status) = Status::<crate::inject::status::StatusEntry>::parse(text) else { return };
+        let Some(mut status) = Status::<StatusEntry>::parse(text) else { return };
         if before.is_some_and(|before| before == text.as_str()) {
             return;
         }
@@ -301,14 +280,12 @@ impl ClusterPod {
                     entry.added.push(path);
                 }
             }
-            for path in self.container_defaults() {
-                if entry.replaced.remove(&path).is_some() {
-                    entry.added.push(path);
-                }
-            }
+            self.correct_entry(entry);
         }
         if let Some(first) = status.templates.iter_mut().find(|entry| !entry.is_empty()) {
-            for (object, key) in [(&[][..], "metadata"), (&["metadata"], "labels"), (&["spec"], "volumes")] {
+            const LISTS: [(&[&str], &str); 4] =
+                [(&[], "metadata"), (&["metadata"], "labels"), (&["spec"], "volumes"), (&["spec"], "initContainers")];
+            for (object, key) in LISTS {
                 let original = object_at(&self.template, object).and_then(|object| object.get(key));
                 if let Some(original) = original.filter(|original| is_empty(original)) {
                     first.replaced.entry(MergePath::of([key])).or_insert_with(|| original.clone());
@@ -319,15 +296,36 @@ impl ClusterPod {
         annotations.insert(keys.status.clone(), text.into());
     }
 
-    /// Defaults of the template's own containers that templates of ours may replace.
-    fn container_defaults(&self) -> impl Iterator<Item = MergePath> {
-        const FIELD: &str = "terminationMessagePolicy";
-        let spec = object_at(&self.template, &["spec"]);
-        CONTAINER_LISTS.into_iter().flat_map(move |list| {
-            let own = spec.and_then(|spec| spec.get(list)).and_then(Value::as_array).into_iter().flatten();
-            let filled = own.filter(|own| is_own_image(own) && own.get(FIELD).is_none());
-            filled.filter_map(move |own| Some(MergePath::of([list, own.get("name")?.as_str()?, FIELD])))
-        })
+    /// The same for what was filled in or normalised below the lists and the fields of the spec.
+    fn correct_entry(&self, entry: &mut StatusEntry) {
+        let of_template = |path: &MergePath| value_at(path, &self.template);
+        let is_inside = |path: &&MergePath| path.segments().nth(1).is_some();
+        let replaced: Vec<MergePath> = entry.replaced.keys().filter(is_inside).cloned().collect();
+        for path in replaced {
+            let original = of_template(&path).cloned();
+            let Some(value) = entry.replaced.remove(&path) else { continue };
+            match original {
+                Some(original) => _ = entry.replaced.insert(path, original),
+                // What is left empty goes with the last value in it.
+                None if value.is_object() => {}
+                None => entry.added.push(path),
+            }
+        }
+        for path in entry.added.iter().filter(is_inside) {
+            let segments: Vec<_> = path.segments().collect();
+            let mut parts = (2..=segments.len()).map(|length| MergePath::of(&segments[..length]));
+            // What was empty was left out, or filled in.
+            let empty = parts.find_map(|part| {
+                let original = of_template(&part)?;
+                (original.is_null() || value_at(&part, &self.pod).is_none()).then(|| (part, original.clone()))
+            });
+            entry.replaced.extend(empty);
+        }
+        for (path, raised) in &mut entry.raised {
+            if let Some(original) = of_template(path) {
+                raised.from = original.clone();
+            }
+        }
     }
 
     /// The field as the template has it.
@@ -356,41 +354,9 @@ fn containers(pod: &mut Value) -> impl Iterator<Item = &mut Value> {
     lists.flat_map(|(_, list)| list.as_array_mut().into_iter().flatten())
 }
 
-/// Sets what the API server sets in each container and port that leaves it out.
-fn default_containers(pod: &mut Value) {
-    let Some(spec) = fields(pod, &["spec"]) else { return };
-    for list in CONTAINER_LISTS {
-        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
-            let defaults = container_defaults(container);
-            let is_own = is_own_image(container);
-            let Some(fields) = container.as_object_mut().filter(|_| is_own) else { continue };
-            for (key, value) in defaults {
-                fields.entry(key).or_insert(value);
-            }
-            for port in fields.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
-                if let Some(port) = port.as_object_mut() {
-                    port.entry("protocol").or_insert_with(|| "TCP".into());
-                }
-            }
-        }
-    }
-}
-
-/// Whether the container is complete. A template fills the one with `image: auto`.
-fn is_own_image(container: &Value) -> bool {
-    container.get("image").and_then(Value::as_str).is_some_and(|image| image != AUTO)
-}
-
-/// Defaults of the API server for a container. Without a tag or digest an image is the latest.
-fn container_defaults(container: &Value) -> [(&'static str, Value); 3] {
-    let image = container.get("image").and_then(Value::as_str).unwrap_or_default();
-    let name = image.rsplit('/').next().unwrap_or(image);
-    let is_latest = !image.contains('@') && name.rsplit_once(':').is_none_or(|(_, tag)| tag == "latest");
-    [
-        ("imagePullPolicy", if is_latest { "Always" } else { "IfNotPresent" }.into()),
-        ("terminationMessagePath", "/dev/termination-log".into()),
-        ("terminationMessagePolicy", "File".into()),
-    ]
+/// The value at a path of the status.
+fn value_at<'v>(path: &MergePath, pod: &'v Value) -> Option<&'v Value> {
+    pod.pointer(path.to_pointer(pod)?.as_str())
 }
 
 /// The claims of a StatefulSet, or of a kind like it, as volumes of its first pod.

@@ -102,6 +102,13 @@ impl ObjectName {
     }
 }
 
+impl ObjectName {
+    /// Whether it is a Namespace of Kubernetes.
+    pub fn is_namespace(&self) -> bool {
+        self.api_version == "v1" && self.kind == "Namespace"
+    }
+}
+
 impl fmt::Display for ObjectName {
     /// `Deployment shop/web`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -169,8 +176,8 @@ pub struct Found {
     pub pods: Vec<PodLocation>,
     /// What is to be said about objects in which no pod was found, or about kinds.
     pub notes: Vec<Note>,
-    /// Number of objects, those without a pod included. Lists do not count.
-    pub objects: usize,
+    /// All objects, those without a pod included. Lists are none.
+    pub objects: Vec<ObjectName>,
 }
 
 /// All pods and pod templates of a document, also in lists. `domain` is that of our keys.
@@ -232,8 +239,8 @@ impl Search<'_> {
         if let Some(item_kind) = list_of(type_meta) {
             return self.items(&pointer, value, type_meta, item_kind);
         }
-        self.found.objects += 1;
         let name = ObjectName::of(pointer, value, Some(type_meta));
+        self.found.objects.push(name.clone());
         if let Some(row) = type_meta.known() {
             self.known(name, value, row);
         } else if let Some(row) = type_meta.meant() {
@@ -367,13 +374,14 @@ fn lacking(object: &Map<String, Value>) -> String {
 }
 
 /// `None`: no list. `Some(None)`: a `List` of anything. `Some(Some(kind))`: a list of that kind,
-/// such as `PodList`.
+/// such as `PodList`. Kubernetes calls all its lists so.
 fn list_of(type_meta: TypeMeta<'_>) -> Option<Option<&str>> {
     let item_kind = type_meta.kind.strip_suffix("List")?;
     if item_kind.is_empty() {
         return type_meta.group().is_empty().then_some(None);
     }
-    TypeMeta { kind: item_kind, ..type_meta }.known().map(|_| Some(item_kind))
+    let is_known = || TypeMeta { kind: item_kind, ..type_meta }.known().is_some();
+    (BUILT_IN_GROUPS.contains(&type_meta.group()) || is_known()).then_some(Some(item_kind))
 }
 
 /// Checks that the path leads to a pod: objects, with a list of containers in the last one's spec.

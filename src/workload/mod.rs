@@ -12,6 +12,8 @@ pub mod excerpt;
 mod find;
 mod finding;
 mod marks;
+mod pod_defaults;
+mod restore;
 mod review;
 mod stray_keys;
 mod trace;

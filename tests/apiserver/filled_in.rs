@@ -1,6 +1,8 @@
 //! What the API server fills in before it calls the webhook counts as unset: defaults, the values of
 //! LimitRanger and of the Priority plugin. The token that it mounts stays.
 
+use outrigger::inject::{Injector, Settings, TemplateSet};
+use outrigger::workload::{Reviewer, find};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, Namespace, names, pod};
@@ -15,6 +17,7 @@ tests! {
     volumes_as_stored_are_equal_to_the_templates,
     a_token_that_is_mounted_stays_with_a_warning,
     the_default_priority_class_counts_as_unset,
+    the_pod_that_offline_commands_assume_is_the_one_that_the_api_server_stores,
 }
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -141,4 +144,96 @@ fn the_default_priority_class_counts_as_unset() {
     own["spec"]["priorityClassName"] = json!("tests-usual");
     let message = namespace.rejects(&own);
     assert!(message.contains("the pod has \"tests-usual\""), "{message}");
+}
+
+/// A pod with what the API server normalises and fills in.
+fn terse_pod() -> Value {
+    let probe = json!({"httpGet": {"port": 8080}, "initialDelaySeconds": 0});
+    let env = json!([
+        {"name": "EMPTY", "value": ""}, {"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        {"name": "CPU", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
+    ]);
+    let web = json!({"name": "web", "image": "registry.example/web:1", "command": [], "args": null, "env": env,
+        "envFrom": [], "tty": false, "stdin": false, "workingDir": "", "securityContext": {},
+        "ports": [{"containerPort": 8080, "hostPort": 0}, {"containerPort": 53, "protocol": "UDP"}],
+        "livenessProbe": probe, "readinessProbe": {"grpc": {"port": 9090}, "failureThreshold": 5},
+        "startupProbe": {"tcpSocket": {"port": 8080}, "timeoutSeconds": 0},
+        "lifecycle": {"preStop": {"httpGet": {"port": 1}}, "postStart": {"exec": {"command": ["true"]}}},
+        "resources": {"limits": {"cpu": "1000m", "memory": "1024Mi", "ephemeral-storage": "1500M"},
+            "requests": {"cpu": "0.5"}},
+        "volumeMounts": [{"name": "secret", "mountPath": "/s/", "readOnly": false, "subPath": ""},
+            {"name": "empty", "mountPath": "/e", "readOnly": true}],
+    });
+    let plain = json!({"name": "plain", "image": "plain"});
+    let context = json!({"privileged": false, "capabilities": {"add": [], "drop": ["ALL"]}, "runAsUser": 0});
+    let setup =
+        json!({"name": "setup", "image": "setup:latest", "resources": {"requests": {"cpu": 1, "memory": "1e3"}}});
+    let sidecar = json!({"name": "sidecar", "image": "a/b@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        "restartPolicy": "Always", "securityContext": context, "resources": {"limits": {"memory": "0.5Gi"}}});
+    let sources = json!([{"secret": {"name": "s"}}, {"configMap": {"name": "c", "items": []}},
+        {"serviceAccountToken": {"path": "token"}},
+        {"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}}]);
+    let claim = json!({"spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "",
+        "resources": {"requests": {"storage": "1024Mi"}}}});
+    let volumes = json!([
+        {"name": "secret", "secret": {"secretName": "s"}}, {"name": "config", "configMap": {"name": "c"}},
+        {"name": "all", "projected": {"sources": sources}}, {"name": "nothing"},
+        {"name": "empty", "emptyDir": {"sizeLimit": "2048Ki", "medium": ""}},
+        {"name": "host", "hostPath": {"path": "/var"}}, {"name": "image", "image": {"reference": "registry.example/data"}},
+        {"name": "claim", "ephemeral": {"volumeClaimTemplate": claim}},
+    ]);
+    let spec = json!({"containers": [web, plain], "initContainers": [setup, sidecar], "volumes": volumes,
+        "hostNetwork": false, "hostPID": false, "shareProcessNamespace": false, "nodeSelector": {}, "hostAliases": [],
+        "imagePullSecrets": null, "securityContext": {"sysctls": [], "runAsUser": 0}, "overhead": null,
+        "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule",
+            "labelSelector": {"matchLabels": {"app": ""}}}],
+        "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": []}},
+        "dnsConfig": {"options": [{"name": "ndots", "value": ""}], "searches": []}});
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "terse", "labels": {"empty": ""}}, "spec": spec})
+}
+
+fn the_pod_that_offline_commands_assume_is_the_one_that_the_api_server_stores() {
+    with_custom("assumed", |namespace, _| {
+        let of_host = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "host", "labels": {}}, "spec": {
+            "hostNetwork": true, "restartPolicy": "Never", "containers": [{"name": "web", "image": "web:1",
+                "ports": [{"containerPort": 80}]}]}});
+        for pod in [terse_pod(), of_host] {
+            let injector = Injector::new(TemplateSet::default(), Settings::default());
+            let reviewer = Reviewer { injector: &injector, namespace: &namespace.name, namespace_object: None };
+            let assumed = reviewer.trace(&pod, &find(&pod, "outrigger.dev").pods[0]).expect("a pod").pod;
+            let stored = without_admission(namespace.would_accept(&pod));
+            assert_eq!(assumed["metadata"]["labels"], stored["metadata"]["labels"]);
+            for (field, stored) in stored["spec"].as_object().expect("a spec") {
+                assert_eq!(&assumed["spec"][field], stored, "{field}");
+            }
+            let more = assumed["spec"].as_object().expect("a spec").keys();
+            let more: Vec<_> = more.filter(|field| stored["spec"].get(field.as_str()).is_none()).collect();
+            assert!(more.is_empty(), "{more:?}");
+        }
+    });
+}
+
+/// Without what in-tree admission adds, and the deprecated name of the service account.
+fn without_admission(mut pod: Value) -> Value {
+    let spec = pod["spec"].as_object_mut().expect("a spec");
+    for field in ["priority", "preemptionPolicy", "tolerations", "serviceAccount"] {
+        spec.remove(field);
+    }
+    let is_token = |item: &Value| item["name"].as_str().is_some_and(|name| name.starts_with("kube-api-access-"));
+    for list in ["containers", "initContainers"] {
+        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            let container = container.as_object_mut().expect("a container");
+            let mounts = container.get_mut("volumeMounts").and_then(Value::as_array_mut).expect("mounts");
+            mounts.retain(|mount| !is_token(mount));
+            if mounts.is_empty() {
+                container.remove("volumeMounts");
+            }
+        }
+    }
+    let volumes = spec.get_mut("volumes").and_then(Value::as_array_mut).expect("volumes");
+    volumes.retain(|volume| !is_token(volume));
+    if volumes.is_empty() {
+        spec.remove("volumes");
+    }
+    pod
 }

@@ -479,6 +479,8 @@ fn stdin_can_be_named_once() {
         let ran = Workspace::new().run(&[command, "-f", "-", "-f", "-"]);
         let expected = "error: stdin (-) is named twice, but can be read only once\n";
         assert_eq!((ran.code, &*ran.stdout, &*ran.stderr), (2, "", expected));
+        let ran = Workspace::new().run(&[command, "-f", "https://a.example/b.yaml"]);
+        assert!(ran.stderr.contains(&format!("b.yaml | outrigger {command} -f -")), "{}", ran.stderr);
     }
 }
 

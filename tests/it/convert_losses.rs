@@ -26,7 +26,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// The lost fields as `LINE: FIELD: why`, and the specs of the templates.
-fn result(input: &str) -> (Vec<String>, Vec<Value>) {
+pub fn result(input: &str) -> (Vec<String>, Vec<Value>) {
     let output = convert(&[("in.yaml", input)], &["-f", "in.yaml", "-o", "json"]);
     let stderr = text(&output.stderr);
     let lost = stderr.lines().filter_map(|line| line.strip_prefix("lost: in.yaml:"));
@@ -38,9 +38,9 @@ fn result(input: &str) -> (Vec<String>, Vec<Value>) {
 }
 
 /// Each row: the input, the beginnings of all its losses, and parts of the first template as JSON Pointer and value.
-type Row<'r> = (&'r str, &'r [&'r str], &'r [(&'r str, &'r str)]);
+pub type Row<'r> = (&'r str, &'r [&'r str], &'r [(&'r str, &'r str)]);
 
-fn check(rows: &[Row<'_>]) {
+pub fn check(rows: &[Row<'_>]) {
     let mut wrong = Vec::new();
     for (input, losses, parts) in rows {
         let (lost, templates) = result(input);
@@ -305,7 +305,7 @@ fn variables_of_ricoberger_need_a_name_and_an_annotation() {
 }
 
 /// A SidecarSet with these lines in its spec.
-fn sidecar_set(lines: &str) -> String {
+pub fn sidecar_set(lines: &str) -> String {
     format!(
         "apiVersion: apps.kruise.io/v1beta1\nkind: SidecarSet\nmetadata: {{name: web, labels: [x]}}\nspec:\n  \
          selector: {{matchLabels: {{app: web}}}}\n{lines}"

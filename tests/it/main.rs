@@ -20,6 +20,7 @@ mod config_file;
 mod connections;
 mod convert;
 mod convert_losses;
+mod convert_overwritten;
 mod docs;
 mod editor_schema;
 mod golden;

@@ -61,7 +61,7 @@ pub struct CheckArgs {
     test_namespace: Option<String>,
 
     /// Template that the dry-run pod requests, instead of one that is loaded
-    #[arg(long, value_name = "TEMPLATE", add = complete::templates())]
+    #[arg(long, value_name = "TEMPLATE", value_parser = values::template, add = complete::templates())]
     template: Option<String>,
 
     /// Domain of all annotations and labels

@@ -96,6 +96,7 @@ impl World<'_> {
             for note in &document.notes {
                 messages.finding(&file.name(document, &note.object), &note.finding);
             }
+            self.engine.tell_unread_keys(file, document, messages);
             let explained = document.pods.iter().filter_map(|location| {
                 self.explanation(file.name(document, &location.object), &document.value, location)
             });

@@ -24,7 +24,7 @@ use self::subject::Subject;
 use super::cluster::ClusterArgs;
 use super::documents::{self, InputArgs, InputFile};
 use super::engine::{Engine, EngineArgs};
-use super::errors::ErrorList;
+use super::errors::{ErrorList, Usage};
 use super::report::Report;
 use super::terminal::{self, Colours};
 use super::{stdio, values};
@@ -109,6 +109,7 @@ Examples:
     outrigger explain deploy/web -n shop -o json
     outrigger explain -f app.yaml -o dot | dot -Tsvg > decision.svg
 
+KIND/NAME names the object of a cluster, even where a file is called so; -f KIND/NAME or ./KIND/NAME names the file. \
 Nothing is changed. In a cluster the templates are its template objects, the ConfigMap outrigger-templates of the \
 server and the built-in ones, unless --templates names others. Exit code 0: explained, also where a pod would be \
 refused; 1: something could not be read.";
@@ -121,7 +122,13 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let paths: Vec<PathBuf> = paths.chain(args.filename.iter().cloned()).collect();
     let in_cluster = args.in_cluster || args.cluster.is_named();
     if in_cluster && paths.is_empty() && objects.is_empty() {
-        anyhow::bail!("nothing is named that could be explained, expected KIND/NAME or -f FILE");
+        return Err(Usage::new("nothing is named that could be explained, expected KIND/NAME or -f FILE").into());
+    }
+    if args.output == ExplainFormat::Dot && !args.against.is_empty() {
+        return Err(Usage::new("-o dot draws no comparison; use -o text or -o json with --against").into());
+    }
+    if let Some(name) = subject::file_of_the_same_name(&args.objects) {
+        stdio::print_message(&format!("{name}: explaining the object of the cluster; -f {name} names the file"));
     }
     let (offline, files) = if in_cluster { (Vec::new(), paths) } else { (paths, Vec::new()) };
     let mut report = ExplainReport::default();
@@ -167,6 +174,7 @@ fn of_files(args: &ExplainArgs, paths: Vec<PathBuf>) -> anyhow::Result<ExplainRe
             for note in &document.notes {
                 messages.finding(&file.name(document, &note.object), &note.finding);
             }
+            engine.tell_unread_keys(file, document, &mut messages);
             for location in &document.pods {
                 let reviewer = engine.reviewer(location);
                 let asked = |pod: &Value| {

@@ -2,9 +2,14 @@
 
 use std::path::PathBuf;
 
-use super::super::errors::ErrorList;
+use super::super::errors::{ErrorList, Usage};
 use super::kinds::{self, Kind};
 use crate::inject::text::quote;
+
+/// The file that has the text of an object's name, if there is one.
+pub(super) fn file_of_the_same_name(arguments: &[String]) -> Option<&String> {
+    arguments.iter().find(|argument| object(argument).is_ok() && PathBuf::from(argument).exists())
+}
 
 /// One thing to explain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +26,8 @@ pub(super) fn parse_all(arguments: &[String]) -> Result<Vec<Subject>, ErrorList>
         && let Some(kind) = kinds::find(first)
     {
         if names.is_empty() {
-            problems.push(format!("{} names a kind and no object, expected {first}/NAME", quote(first)));
+            let problem = format!("{} names a kind and no object, expected {first}/NAME", quote(first));
+            problems.keep::<()>(Err(Usage::new(problem).into()));
         }
         let object = |name: &String| problems_of_name(name).map(|()| Subject::Object { kind, name: name.clone() });
         let found = names.iter().filter_map(|name| problems.keep(object(name))).collect();
@@ -34,26 +40,34 @@ pub(super) fn parse_all(arguments: &[String]) -> Result<Vec<Subject>, ErrorList>
 fn parse(argument: &str) -> Result<Subject, ErrorList> {
     let path = PathBuf::from(argument);
     let looks_like_file = argument == "-" || [".yaml", ".yml", ".json"].iter().any(|end| argument.ends_with(end));
-    if looks_like_file || path.exists() {
+    if looks_like_file {
         return Ok(Subject::File(path));
     }
+    match object(argument) {
+        // A file that has the same name is named by -f, or by ./ before it.
+        Ok(object) => Ok(object),
+        Err(_) if path.exists() => Ok(Subject::File(path)),
+        Err(problems) => Err(problems),
+    }
+}
+
+fn object(argument: &str) -> Result<Subject, ErrorList> {
     let Some((kind, name)) = argument.split_once('/') else {
         let hint = "expected KIND/NAME such as deploy/web, or -f FILE";
-        return Err(
-            format!("{} is no file and names no kind; {hint}; for a pod: pod/{argument}", quote(argument)).into()
-        );
+        let problem = format!("{} is no file and names no kind; {hint}; for a pod: pod/{argument}", quote(argument));
+        return Err(Usage::new(problem).into());
     };
     let Some(found) = kinds::find(kind) else {
         let known = kinds::names();
         let near = crate::inject::text::nearest(kind, known.iter().copied());
         let hint = near.map(|near| format!("; did you mean {}?", quote(near))).unwrap_or_default();
         let known = "pod, deploy, sts, ds, rs, rc, job, cronjob";
-        return Err(format!(
+        let problem = format!(
             "{}: kind {} has no pods that are looked into{hint}; expected one of {known}",
             quote(argument),
             quote(kind)
-        )
-        .into());
+        );
+        return Err(Usage::new(problem).into());
     };
     problems_of_name(name)?;
     Ok(Subject::Object { kind: found, name: name.to_owned() })
@@ -67,7 +81,7 @@ fn problems_of_name(name: &str) -> Result<(), ErrorList> {
         return Ok(());
     }
     let expected = "expected the name of an object: lower case letters, digits, '-' and '.'";
-    Err(format!("name {}: {expected}", quote(name)).into())
+    Err(Usage::new(format!("name {}: {expected}", quote(name))).into())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Of each object only what is needed is kept, page by page: a cluster has many, and they may be
 //! large.
 
+mod automatic;
 mod cron_jobs;
 mod defaults;
 mod pods;

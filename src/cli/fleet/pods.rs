@@ -1,6 +1,6 @@
 //! Lists the pods that carry or request templates, by their metadata alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -23,8 +23,10 @@ pub(in crate::cli) struct TemplatePod {
     pub controller: Option<Controller>,
     /// Whether its name is its own, as in a StatefulSet, and not made of its controller's.
     pub has_own_name: bool,
-    /// The templates that its annotation requests.
+    /// The templates that its annotation requests, or that it would be given unasked.
     pub requested: Vec<NamedTemplate>,
+    /// Names of those of which labels alone do not tell whether it would be given them.
+    pub uncertain: BTreeSet<String>,
     /// The revision of each template that it carries.
     pub carried: BTreeMap<String, String>,
 }
@@ -88,7 +90,8 @@ impl CarrierSearch<'_> {
         let has_own_name = metadata.generate_name.is_none_or(|prefix| prefix.is_empty());
         let owner = Owner::of_pod(&name, controller.as_ref(), &labels);
         let namespace = metadata.namespace.unwrap_or_default();
-        Some(TemplatePod { namespace, name, owner, controller, has_own_name, requested, carried })
+        let uncertain = BTreeSet::new();
+        Some(TemplatePod { namespace, name, owner, controller, has_own_name, requested, uncertain, carried })
     }
 
     fn revisions(&self, labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {

@@ -8,6 +8,7 @@ use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
 use tokio::time::timeout;
 
+use super::selector::PodSelector;
 use crate::cli::cluster::Caller;
 use crate::cli::{complete, values};
 use crate::inject::text::suggest;
@@ -27,7 +28,7 @@ pub(in crate::cli) struct ScopeArgs {
     all_namespaces: bool,
 
     /// Only pods with these labels, such as app=web,tier!=db
-    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    #[arg(short = 'l', long, value_name = "SELECTOR", value_parser = selector)]
     selector: Option<String>,
 }
 
@@ -38,6 +39,11 @@ pub(in crate::cli) struct Scope {
     pub namespace: Option<String>,
     /// A label selector.
     pub selector: Option<String>,
+}
+
+/// `-l`: refused as the API server would refuse it.
+fn selector(text: &str) -> Result<String, String> {
+    PodSelector::parse(text).map(|_| text.to_owned())
 }
 
 impl ScopeArgs {

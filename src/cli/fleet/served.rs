@@ -10,6 +10,7 @@ use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
 
 use super::Scope;
+use super::automatic::AutomaticTemplate;
 use crate::api::template_object::{GROUP, ObjectKey, READY, TemplateKind, TemplateObjectStatus, VERSION};
 use crate::cli::cluster::{ApiRequest, Caller, Lookup, filter_page};
 
@@ -31,8 +32,10 @@ const NOT_KNOWN: ServedTemplate = ServedTemplate { revision: None, stable: None,
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::cli) struct ReplicaTemplates {
     pub templates: Vec<(ObjectKey, ServedTemplate)>,
-    /// Whether a template chooses its pods itself.
-    pub has_automatic: bool,
+    /// Whether a replica has responded; without one nothing is known of what is served.
+    pub is_told: bool,
+    /// The templates that choose their pods themselves.
+    pub automatic: BTreeSet<ObjectKey>,
 }
 
 /// The served templates by namespace and name.
@@ -43,8 +46,10 @@ pub(in crate::cli) struct Served {
     others: BTreeSet<ObjectKey>,
     /// Whether these are all: replicas have told them.
     pub is_complete: bool,
-    /// Whether a template chooses its pods itself.
-    pub has_automatic: bool,
+    /// The templates that choose their pods themselves, as far as objects tell which.
+    pub(super) automatic: Vec<AutomaticTemplate>,
+    /// Names of those of files, whose pods are not known here.
+    pub automatic_of_files: BTreeSet<String>,
 }
 
 impl Served {
@@ -59,18 +64,22 @@ impl Served {
     }
 
     fn of(replicas: ReplicaTemplates, objects: impl Iterator<Item = TemplateObject>) -> Self {
-        let is_complete = !replicas.templates.is_empty();
+        let is_complete = replicas.is_told;
         let mut templates: BTreeMap<_, _> = replicas.templates.into_iter().collect();
-        let (mut others, mut has_automatic) = (BTreeSet::new(), replicas.has_automatic);
-        for TemplateObject { key, served, is_hidden, is_automatic } in objects {
-            has_automatic |= is_automatic;
+        let (mut others, mut automatic, mut of_files) = (BTreeSet::new(), Vec::new(), replicas.automatic);
+        for TemplateObject { key, served, is_hidden, automatic: of_object } in objects {
+            // One that is not served is given to nobody.
+            if let Some(of_object) = of_object.filter(|_| !is_hidden && (!is_complete || of_files.remove(&key))) {
+                automatic.push(of_object);
+            }
             match templates.get_mut(&key) {
                 Some(told) => told.fill(served),
                 None if is_complete || is_hidden => _ = others.insert(key),
                 None => _ = templates.insert(key, served),
             }
         }
-        Self { templates, others, is_complete, has_automatic }
+        let automatic_of_files = of_files.into_iter().map(|key| key.name).collect();
+        Self { templates, others, is_complete, automatic, automatic_of_files }
     }
 
     /// What pods of this namespace get under a name.
@@ -115,7 +124,7 @@ struct TemplateObject {
     served: ServedTemplate,
     /// Whether its status says that the cluster's template of its name is used.
     is_hidden: bool,
-    is_automatic: bool,
+    automatic: Option<AutomaticTemplate>,
 }
 
 async fn objects(caller: &Caller, kind: TemplateKind, scope: &Scope) -> Vec<TemplateObject> {
@@ -147,7 +156,7 @@ fn of_object(object: DynamicObject) -> Option<TemplateObject> {
     let mut ready = status.conditions.iter().filter(|condition| condition.type_ == READY);
     Some(TemplateObject {
         is_hidden: key.namespace.is_some() && ready.any(|condition| condition.reason == "NameTaken"),
-        is_automatic: spec("injection").is_some_and(|injection| injection == "Automatic"),
+        automatic: object.data.get("spec").and_then(|spec| AutomaticTemplate::of(&key, spec)),
         served: ServedTemplate { revision, stable, is_shadowable: Some(is_shadowable) },
         key,
     })
@@ -183,7 +192,8 @@ mod tests {
 
     /// The revision that pods of the namespace `shop` get; `?` if it is not known.
     fn revision(replicas: Vec<(ObjectKey, ServedTemplate)>, objects: Vec<TemplateObject>) -> Option<String> {
-        let replicas = ReplicaTemplates { templates: replicas, has_automatic: false };
+        let is_told = !replicas.is_empty();
+        let replicas = ReplicaTemplates { templates: replicas, is_told, automatic: BTreeSet::new() };
         let served = Served::of(replicas, objects.into_iter());
         served.find("shop", NAME).map(|found| found.revision.clone().unwrap_or_else(|| "?".to_owned()))
     }
@@ -242,7 +252,8 @@ mod tests {
         {
             let stable = stable.map(str::to_owned);
             let told = ServedTemplate { revision: Some(revision.to_owned()), stable, is_shadowable: None };
-            let replicas = ReplicaTemplates { templates: vec![(key(None), told)], has_automatic: false };
+            let replicas =
+                ReplicaTemplates { templates: vec![(key(None), told)], is_told: true, automatic: BTreeSet::new() };
             let served = Served::of(replicas, [object(None, json!({}), 2, rollout.clone())].into_iter());
             let found = served.find("shop", NAME).expect("it is served");
             assert_eq!((found.revision.as_deref(), found.stable.as_deref()), (Some(revision), expected));

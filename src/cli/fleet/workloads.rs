@@ -2,7 +2,7 @@
 //!
 //! Invariant: with a label selector, a workload is listed only if its pods would be selected.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kube::Api;
 use kube::api::{ApiResource, ListParams};
@@ -36,6 +36,10 @@ pub(in crate::cli) struct RequestingWorkload {
     pub requested: Vec<NamedTemplate>,
     /// Whether its pod template has no list of its own.
     pub is_silent: bool,
+    /// Names of templates of which labels alone do not tell whether its pods would be given them.
+    pub uncertain: BTreeSet<String>,
+    /// Labels of its pods.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// What is read of any kind: whole objects are many times as large.
@@ -179,7 +183,9 @@ impl RequestingWorkload {
             Controller { kind: kind.to_owned(), name: metadata.name.unwrap_or_default(), ..Controller::default() };
         let owner = Owner::of_pod("", Some(&creator), &labels);
         let namespace = metadata.namespace.unwrap_or_default();
-        (is_silent || !requested.is_empty()).then_some(Self { namespace, owner, requested, is_silent })
+        let uncertain = BTreeSet::new();
+        let found = || Self { namespace, owner, is_silent, uncertain, labels, requested: requested.clone() };
+        (is_silent || !requested.is_empty()).then(found)
     }
 }
 

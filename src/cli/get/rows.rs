@@ -23,7 +23,7 @@ pub(super) enum State {
     Current,
     /// The pods ask for a revision of their own, and carry it.
     Pinned,
-    /// It is not known which revision new pods get, or they get none.
+    /// It is not known which revision new pods get, or whether they get one, or they get none.
     Unknown,
     /// The workload requests the template and has no pods that do.
     NoPods,
@@ -58,7 +58,7 @@ pub(super) struct Row {
     pub template: String,
     /// How its pods stand to the template.
     pub state: State,
-    /// Number of pods that request or carry the template.
+    /// Number of pods that request or carry the template, or that an Automatic one selects.
     pub pods: usize,
     /// How many pods carry each revision.
     pub revisions: BTreeMap<String, usize>,
@@ -121,6 +121,10 @@ impl Rows {
             tally.pods += 1;
             tally.current = found.and_then(|found| found.revision.clone());
             let Some(carried) = pod.carried.get(template) else {
+                if pod.uncertain.contains(template) {
+                    tally.unknown += 1;
+                    continue;
+                }
                 tally.without.add(&pod.name);
                 continue;
             };
@@ -148,8 +152,14 @@ impl Rows {
         for named in &workload.requested {
             let key = (workload.namespace.clone(), workload.owner.clone(), named.name.clone());
             let current = served.find(&workload.namespace, &named.name).and_then(|found| found.revision.clone());
-            self.rows.entry(key).or_insert_with(|| Tally { current, ..Tally::default() });
+            let unknown = usize::from(workload.uncertain.contains(&named.name));
+            self.rows.entry(key).or_insert_with(|| Tally { current, unknown, ..Tally::default() });
         }
+    }
+
+    /// Names of all templates that pods and workloads have.
+    pub(super) fn templates(&self) -> BTreeSet<String> {
+        self.rows.keys().map(|(_, _, template)| template.clone()).collect()
     }
 
     /// All rows, or those of one template.
@@ -181,7 +191,7 @@ impl Tally {
         match () {
             () if !may_exist && carrying == 0 => State::NotFound,
             () if self.without.count > 0 => State::Missing,
-            () if self.pods == 0 => State::NoPods,
+            () if self.pods == 0 && self.unknown == 0 => State::NoPods,
             () if self.outdated.count > 0 => State::Outdated,
             () if self.unknown > 0 => State::Unknown,
             () if self.pinned == carrying => State::Pinned,
@@ -219,6 +229,7 @@ mod tests {
             controller: None,
             has_own_name: false,
             requested: requested.iter().map(named).collect(),
+            uncertain: BTreeSet::new(),
             carried: carried.iter().map(|(name, revision)| ((*name).to_owned(), (*revision).to_owned())).collect(),
         }
     }
@@ -249,6 +260,9 @@ mod tests {
         assert_eq!(row(&[pinned], &served).state, State::Pinned);
         assert_eq!(row(std::slice::from_ref(&current), &Served::default()).state, State::Unknown);
         assert_eq!(row(&[pod("q", &[("prxy", None)], &[])], &served).state, State::NotFound);
+        let uncertain = |carried| TemplatePod { uncertain: ["proxy".to_owned()].into(), ..pod("q", ASKS, carried) };
+        assert_eq!(row(&[uncertain(&[])], &served).state, State::Unknown);
+        assert_eq!(row(&[uncertain(&[("proxy", "b")])], &served).state, State::Current);
     }
 
     #[test]
@@ -266,6 +280,8 @@ mod tests {
             owner: Owner { kind: "Deployment".to_owned(), name: name.to_owned() },
             requested: vec![NamedTemplate { name: template.to_owned(), revision: None }],
             is_silent: false,
+            uncertain: BTreeSet::new(),
+            labels: BTreeMap::new(),
         };
         let mut rows = Rows::default();
         rows.add_pod(&pod("p", &[("proxy", None)], &[("proxy", "b")]), &served);

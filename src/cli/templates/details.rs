@@ -200,14 +200,15 @@ fn rules(declared: &Value) -> Vec<String> {
     let shown = |field: &str| declared.get(field).map(as_annotation);
     let mut rules = Vec::new();
     rules.extend(shown("values").map(|values| format!("one of {values}")));
-    rules.extend(shown("pattern").map(|pattern| format!("matches {pattern}")));
+    let matches = if declared.get("type").is_some_and(|kind| kind == "map") { "values match" } else { "matches" };
+    rules.extend(shown("keyPattern").map(|pattern| format!("keys match {pattern}")));
+    rules.extend(shown("pattern").map(|pattern| format!("{matches} {pattern}")));
     match (shown("minimum"), shown("maximum")) {
         (Some(least), Some(greatest)) => rules.push(format!("from {least} to {greatest}")),
         (Some(least), None) => rules.push(format!("at least {least}")),
         (None, Some(greatest)) => rules.push(format!("at most {greatest}")),
         (None, None) => {}
     }
-    rules.extend(shown("minItems").map(|items| format!("at least {items} items")));
     rules.extend(shown("maxItems").map(|items| format!("at most {items} items")));
     rules
 }
@@ -303,6 +304,7 @@ mod tests {
                 {"name": "pairs", "type": "map", "default": {"a": "b=c"}},
                 {"name": "text", "type": "string", "default": "$${x}"},
                 {"name": "texts", "type": "list", "default": ["$${x}", "y"]},
+                {"name": "numbers", "type": "map", "default": {"a": "1"}, "keyPattern": "^[a-z]+$", "pattern": "^[0-9]+$"},
             ],
             "sidecars": [{"name": "agent", "image": "agent:1", "args": ["${params.level}"]}],
         }));
@@ -321,6 +323,7 @@ mod tests {
             ("pairs", Some(r#"{"a":"b=c"}"#), false, String::new()),
             ("text", Some("${x}"), false, String::new()),
             ("texts", Some("${x}, y"), false, String::new()),
+            ("numbers", Some("a=1"), false, "keys match ^[a-z]+$; values match ^[0-9]+$".to_owned()),
         ];
         assert_eq!(told, expected);
         let annotations: Vec<_> = found.annotations.into_iter().collect();

@@ -41,11 +41,11 @@ use crate::inject::text::suggest;
 #[command(long_about = LONG_ABOUT)]
 pub(super) struct UpgradeArgs {
     /// The template
-    #[arg(value_name = "TEMPLATE", add = complete::templates())]
+    #[arg(value_name = "TEMPLATE", value_parser = values::template, add = complete::templates())]
     template: String,
 
     /// Only these workloads, such as deploy/web
-    #[arg(value_name = "KIND/NAME")]
+    #[arg(value_name = "KIND/NAME", value_parser = values::workload)]
     workloads: Vec<String>,
 
     #[command(flatten)]

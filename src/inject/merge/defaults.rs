@@ -94,12 +94,25 @@ pub(crate) fn is_default(parent: &str, key: &str, value: &Value, beside: &Map<St
     }
 }
 
+/// The defaults that only the object of this name has: the field and the value.
+pub(crate) fn of_object(name: &str) -> impl Iterator<Item = (&'static str, Value)> {
+    let of_parent = TABLE.iter().filter(move |(object, ..)| !object.is_empty() && *object == name);
+    of_parent.map(|(_, field, default)| {
+        let value = match default {
+            Text(text) => Value::from(*text),
+            Number(number) => Value::from(*number),
+            Bool(boolean) => Value::from(*boolean),
+        };
+        (*field, value)
+    })
+}
+
 fn text_in<'v>(object: &'v Map<String, Value>, field: &str) -> &'v str {
     object.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The pull policy that the API server fills in for an image.
-pub(super) fn pull_policy(image: &str) -> &'static str {
+pub(crate) fn pull_policy(image: &str) -> &'static str {
     let name = image.rsplit('/').next().unwrap_or_default();
     match name.rsplit_once(':') {
         _ if image.contains('@') => "IfNotPresent",

@@ -267,3 +267,67 @@ fn an_unknown_kind_is_said_where_it_matters() {
     assert!(findings(&asks)[0].starts_with("kind_unknown: kind \"Server\" is not known"));
     assert!(review(TEMPLATE, &workload("example.com/v1", "Server", &json!({}))).findings.is_empty());
 }
+
+#[test]
+fn templates_read_containers_as_the_api_server_stores_them_and_the_file_keeps_its_own() {
+    const MATCH: &str = "
+apiVersion: outrigger.dev/v1alpha1
+kind: ClusterInjectionTemplate
+metadata: {name: helper}
+spec:
+  match:
+    conditions:
+    - expression: \"pod.spec.containers[0].resources.?limits.?cpu.orValue('') != '1'\"
+      message: no whole CPU
+  app:
+    defaults: {resources: {requests: {cpu: 10m, memory: 64Mi}}, terminationMessagePolicy: FallbackToLogsOnError}
+    env: [{name: A, value: b}]
+  sidecars: [{name: helper, image: 'helper:1'}]
+";
+    let with = |more: Value| {
+        let mut document = workload("apps/v1", "Deployment", &asking());
+        for (key, value) in more.as_object().expect("fields") {
+            document["spec"]["template"]["spec"]["containers"][0][key] = value.clone();
+        }
+        document
+    };
+    for (more, is_injected) in [
+        (json!({}), true),
+        (json!({"resources": null, "env": null}), true),
+        (json!({"resources": {}, "env": []}), true),
+        (json!({"resources": {"limits": {"cpu": "1500m"}}}), true),
+        (json!({"resources": {"limits": {"cpu": "2000m", "memory": "1024Mi"}, "requests": null}}), true),
+        (json!({"resources": {"limits": {"cpu": "1000m"}}}), false),
+        (json!({"resources": {"limits": {"cpu": 1}}}), false),
+    ] {
+        let document = with(more.clone());
+        for review in reviews(MATCH, &document) {
+            assert_eq!(review.outcome.is_ok(), is_injected, "{more} {:?}", review.outcome);
+            let Some(after) = review.after else { continue };
+            let container = &after["spec"]["containers"][0];
+            assert_eq!(container["resources"].get("limits"), more.pointer("/resources/limits"), "{container}");
+            assert_eq!(container["imagePullPolicy"], Value::Null, "{container}");
+            let back = crate::inject::uninject(&after, "outrigger.dev").expect("a status").expect("something");
+            assert_eq!(back, document["spec"]["template"], "{after}");
+        }
+    }
+}
+
+#[test]
+fn one_of_two_templates_is_taken_out_alone() {
+    let template = |name: &str, resource: &str| {
+        format!(
+            "---\napiVersion: outrigger.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata: {{name: {name}}}\nspec:\n  \
+             app: {{defaults: {{resources: {{requests: {{{resource}}}}}}}}}\n"
+        )
+    };
+    let annotations = json!({"annotations": {"outrigger.dev/inject": "a, b"}});
+    let document = workload("apps/v1", "Deployment", &annotations);
+    let both = template("a", "cpu: 10m") + &template("b", "memory: 64Mi");
+    let after = review(&both, &document).after.expect("it is injected");
+    for (name, rest) in [("a", json!({"memory": "64Mi"})), ("b", json!({"cpu": "10m"}))] {
+        let without =
+            crate::inject::uninject_template(&after, "outrigger.dev", name).expect("a status").expect("its own");
+        assert_eq!(without["spec"]["containers"][0]["resources"], json!({"requests": rest}), "{name} {after}");
+    }
+}

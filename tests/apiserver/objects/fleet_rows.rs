@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::fleet::{account, asking, run, run_as, serve};
 use super::{LIMIT, apply, cluster, eventual_status, ready, sidecar};
-use crate::cluster::Namespace;
+use crate::cluster::{Namespace, pod};
 use crate::harness;
 use crate::process::eventually;
 use crate::replicas::Running;
@@ -15,6 +15,7 @@ tests! {
     refused_workloads_of_every_kind_have_a_row,
     runs_of_a_cron_job_are_in_its_row,
     a_template_of_a_tenant_counts_only_where_pods_get_it,
+    pods_that_an_automatic_template_selects_have_a_row,
     objects_with_characters_that_yaml_forbids_can_be_read,
 }
 
@@ -76,12 +77,12 @@ fn a_selector_chooses_workloads_by_the_labels_of_their_pods() {
     ] {
         assert_eq!(rows(&namespace, &["-l", selector]), expected, "{selector}");
     }
-    // The API server says what is no selector.
+    // What the API server would refuse is wrong usage.
     for selector in
         ["app web", "app in web", "app in (web", "!app=web", "=web", "app>x", ".app", "app=web,", "app in (a b)"]
     {
         let ran = run(&namespace, &["get", "-l", selector]);
-        assert!(ran.code == Some(1) && ran.stderr.contains("could not be read"), "{selector}: {}", ran.stderr);
+        assert!(ran.code == Some(2) && ran.stderr.contains("invalid value"), "{selector}: {}", ran.stderr);
     }
 }
 
@@ -185,6 +186,51 @@ fn a_template_of_a_tenant_counts_only_where_pods_get_it() {
     serve(&running, "owned", &shadowable);
     eventual_status(cluster, &namespace.name, "owned", super::is_ready);
     assert_eq!(rows(namespace, &[]), ["Deployment/web owned outdated 1"]);
+}
+
+fn pods_that_an_automatic_template_selects_have_a_row() {
+    let running = Running::start(cluster(), "unasked", 1, &["--ca-propagation=1s"]);
+    let cluster = running.cluster();
+    let automatic = |matching: Value| {
+        let mut spec = sidecar("helper:1");
+        spec["injection"] = json!("Automatic");
+        spec["match"] = matching;
+        spec
+    };
+    let selector = json!({"matchLabels": {"app": "unasked"}});
+    serve(&running, "unasked", &automatic(json!({"podSelector": selector})));
+    let conditions = json!([{"expression": "pod.spec.hostNetwork == false", "message": "no"}]);
+    serve(&running, "unasked-maybe", &automatic(json!({"podSelector": selector, "conditions": conditions})));
+    // The webhook does not see these pods.
+    let outside = cluster.namespace("unasked-outside", "none");
+    let labelled = |name: &str, app: &str, annotations: &Value| {
+        let mut object = pod(name, annotations);
+        object["metadata"]["labels"] = json!({"app": app});
+        outside.accepts(&object);
+    };
+    labelled("silent", "unasked", &json!({}));
+    labelled("named", "unasked", &json!({"outrigger.dev/inject": "unasked"}));
+    labelled("opted-out", "unasked", &json!({"outrigger.dev/inject": "false"}));
+    labelled("other", "other", &json!({}));
+    let mut idle = selecting("unasked", "x", 0);
+    idle["template"]["metadata"]["annotations"] = json!({});
+    create(&outside, "/apis/apps/v1", "deployments", "idle", &idle);
+    assert_eq!(rows(&outside, &[]), ["Pod/named unasked missing 1"]);
+    let patch = json!({"metadata": {"labels": {"outrigger.dev/injection": "enabled"}}}).to_string().into_bytes();
+    let path = format!("/api/v1/namespaces/{}", outside.name);
+    cluster.send("PATCH", &path, "application/merge-patch+json", patch).expect_success();
+    let expected = [
+        "Deployment/idle unasked no-pods 0",
+        "Deployment/idle unasked-maybe unknown 0",
+        "Pod/named unasked missing 1",
+        "Pod/named unasked-maybe unknown 1",
+        "Pod/silent unasked missing 1",
+        "Pod/silent unasked-maybe unknown 1",
+    ];
+    assert_eq!(rows(&outside, &[]), expected);
+    for name in ["unasked", "unasked-maybe"] {
+        super::delete(cluster, "", name).expect_success();
+    }
 }
 
 fn objects_with_characters_that_yaml_forbids_can_be_read() {

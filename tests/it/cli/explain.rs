@@ -294,6 +294,53 @@ fn the_graph_has_balanced_quotes_and_a_red_edge_where_the_decision_stops() {
 }
 
 #[test]
+fn an_object_of_a_cluster_is_not_mistaken_for_a_file_of_its_name() {
+    let workspace = Workspace::new();
+    std::fs::create_dir_all(workspace.path("deploy/web")).expect("a directory");
+    workspace.file("deploy/web/app.yaml", deployment("web", asking()).to_string());
+    let of = |arguments: &[&str]| workspace.run(&[&["explain", "--templates", "templates"], arguments].concat());
+    let object = of(&["deploy/web", "--kubeconfig", "missing"]);
+    let note = "deploy/web: explaining the object of the cluster; -f deploy/web names the file\n";
+    assert_eq!((object.code, object.stderr.starts_with(note)), (1, true), "{}", object.stderr);
+    assert!(object.stderr.contains("cannot read the kubeconfig missing"), "{}", object.stderr);
+    for file in [&["./deploy/web"][..], &["-f", "deploy/web"]] {
+        let ran = of(file);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+        assert!(ran.stdout.contains("web/app.yaml:1: Deployment web"), "{}", ran.stdout);
+    }
+}
+
+#[test]
+fn misspelt_keys_of_namespaces_are_told_in_every_kind_of_list() {
+    let workspace = Workspace::new();
+    let metadata = json!({"name": "shop", "labels": {"outrigger.dev/injektion": "enabled"}});
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
+    for object in [
+        namespace.clone(),
+        json!({"apiVersion": "v1", "kind": "List", "items": [namespace]}),
+        json!({"apiVersion": "v1", "kind": "NamespaceList", "items": [{"metadata": metadata}]}),
+    ] {
+        let input = stream(&[object.clone(), pod("web")]);
+        for command in ["inject", "explain"] {
+            let ran = workspace.run_with(&[command, "--templates", "templates", "-f", "-"], &input);
+            let said = "Namespace shop: key_unread: label outrigger.dev/injektion";
+            assert!(ran.code == 0 && ran.stderr.contains(said), "{command} {object}: {}", ran.stderr);
+        }
+    }
+}
+
+#[test]
+fn namespaces_of_a_typed_list_count() {
+    let metadata = json!({"name": "shop", "labels": {"outrigger.dev/injection": "enabled"},
+        "annotations": {"outrigger.dev/inject": "helper"}});
+    let list = json!({"apiVersion": "v1", "kind": "NamespaceList", "items": [{"metadata": metadata}]});
+    let mut web = pod("web");
+    web["metadata"] = json!({"name": "web", "namespace": "shop"});
+    let ran = Workspace::new().inject(&["-f", "-"], &stream(&[list, web]));
+    assert!(ran.stderr.contains("Pod shop/web: injected helper"), "{}", ran.stderr);
+}
+
+#[test]
 fn a_wrong_input_is_said_and_nothing_is_printed() {
     let workspace = Workspace::new();
     workspace.file("service.yaml", service("db").to_string());
@@ -301,7 +348,17 @@ fn a_wrong_input_is_said_and_nothing_is_printed() {
     for (arguments, said) in [
         (&["explain", "web"][..], "for a pod: pod/web"),
         (&["explain", "svc/web"], "kind \"svc\" has no pods"),
-        (&["explain", "-f", "missing.yaml"], "missing.yaml: there is no such file"),
+        (&["explain", "deplyo/web"], "did you mean \"deploy\"?"),
+        (&["explain", "deploy"], "expected deploy/NAME"),
+        (&["explain", "--in-cluster"], "required"),
+        (&["explain", "-f", "service.yaml", "--against", "templates", "-o", "dot"], "-o dot draws no comparison"),
+    ] {
+        let ran = workspace.run(arguments);
+        assert!(ran.code == 2 && ran.stderr.contains(said), "{arguments:?}: {} {}", ran.code, ran.stderr);
+        assert_eq!(ran.stdout, "");
+    }
+    for (arguments, said) in [
+        (&["explain", "-f", "missing.yaml"][..], "missing.yaml: there is no such file"),
         (&["explain", "-f", "broken.yaml"], "broken.yaml:"),
         (&["explain", "service.yaml"], "the input has no pod and no pod template"),
         (&["explain", "pod/web", "--kubeconfig", "missing"], "cannot read the kubeconfig missing"),

@@ -368,3 +368,22 @@ fn claims_of_a_stateful_set_are_volumes_of_its_pods() {
     let back = workspace.run_with(&["uninject", "-f", "-"], &printed).done();
     assert_eq!(documents(&back), documents(&claim("data")));
 }
+
+#[test]
+fn names_that_no_template_and_no_workload_can_have_are_wrong_usage() {
+    let workspace = Workspace::new();
+    for arguments in [
+        &["get", "BAD_Name"][..],
+        &["get", "-l", "a b"],
+        &["check", "--template", "BAD_Name"],
+        &["upgrade", "BAD_Name"],
+        &["upgrade", ""],
+        &["upgrade", "s", "web"],
+        &["upgrade", "s", "svc/x"],
+        &["upgrade", "s", "-l", "a b"],
+    ] {
+        let ran = workspace.run(&[arguments, &["--kubeconfig", "missing"]].concat());
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{arguments:?}: {}", ran.stderr);
+        assert_eq!(ran.stderr.matches("invalid value").count(), 1, "{arguments:?}: {}", ran.stderr);
+    }
+}

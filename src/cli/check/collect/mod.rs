@@ -137,16 +137,23 @@ pub(in crate::cli) async fn served_templates(caller: &Caller, namespace: &str, d
     let target = Target { namespace: namespace.to_owned(), configuration: NAME.to_owned(), domain: domain.to_owned() };
     let mut observations = Observations::unknown(target, SystemTime::now());
     query_replicas(caller, &mut observations, namespace, NAME).await;
-    let of_first = observations.responding().next().map(|(_, admin)| admin.templates.clone()).unwrap_or_default();
+    let of_first = observations.responding().next().map(|(_, admin)| admin.templates.clone());
+    let is_told = of_first.is_some();
+    let of_first = of_first.unwrap_or_default();
     let is_own = |template: &ReplicaTemplate| !template.source.starts_with("built-in ");
+    let key =
+        |template: &ReplicaTemplate| ObjectKey { namespace: template.namespace.clone(), name: template.name.clone() };
     let served = |template: ReplicaTemplate| {
         let is_shadowable = template.shadowable.or((!is_own(&template)).then_some(true));
-        let key = ObjectKey { namespace: template.namespace, name: template.name };
-        (key, ServedTemplate { revision: template.revision, stable: template.stable_revision, is_shadowable })
+        (
+            key(&template),
+            ServedTemplate { revision: template.revision, stable: template.stable_revision, is_shadowable },
+        )
     };
     // The built-in one chooses pods with a label for it.
-    let has_automatic = of_first.iter().any(|template| template.injection == "Automatic" && is_own(template));
-    ReplicaTemplates { templates: of_first.into_iter().map(served).collect(), has_automatic }
+    let automatic = of_first.iter().filter(|template| template.injection == "Automatic" && is_own(template));
+    let automatic = automatic.map(key).collect();
+    ReplicaTemplates { templates: of_first.into_iter().map(served).collect(), is_told, automatic }
 }
 
 /// The name of the installation: the label of its webhook configuration, which may have another name
