@@ -21,6 +21,7 @@ mod connections;
 mod convert;
 mod convert_losses;
 mod convert_overwritten;
+mod convert_types;
 mod docs;
 mod editor_schema;
 mod golden;
