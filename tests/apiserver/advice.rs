@@ -161,6 +161,11 @@ fn scaling_and_status_updates_are_not_sent() {
         assert_eq!(sent(server), created + 2);
         patch(namespace, "cronjobs/nightly", &json!({"spec": {"schedule": "0 4 * * *"}}));
         assert_eq!(sent(server), created + 2);
+        // An API server that still has the old object in its cache would ask once more.
+        eventually("the cache has the new schedule", LIMIT, || {
+            let path = path(namespace, "cronjobs/nightly?resourceVersion=0");
+            (namespace.cluster.get(&path).expect_success()["spec"]["schedule"] == "0 4 * * *").then_some(())
+        });
         let labels = json!({"metadata": {"labels": {"a": "b"}}});
         patch(namespace, "cronjobs/nightly", &json!({"spec": {"jobTemplate": {"spec": {"template": labels}}}}));
         assert_eq!(sent(server), created + 3);

@@ -16,7 +16,7 @@ fn the_first_steps_to_a_template_work_offline() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let programs = Path::new(env!("CARGO_BIN_EXE_outrigger")).parent().expect("a directory").display().to_string();
     let path = format!("{programs}:{}", std::env::var("PATH").unwrap_or_default());
-    let shell = Shell { directory: directory.path(), path, variables: Vec::new() };
+    let shell = Shell { directory: directory.path(), path, variables: Vec::new(), left_out: None };
     let all = steps(&super::read("docs/templates.md"));
     for section in 1..=7 {
         let runs = |step: &Step| step.section == section && matches!(step.action, Action::Run { .. });

@@ -59,6 +59,8 @@ pub struct Shell<'a> {
     /// The value of `PATH`.
     pub path: String,
     pub variables: Vec<(&'static str, String)>,
+    /// The beginning of a line that only the test's surroundings make a command print.
+    pub left_out: Option<&'static str>,
 }
 
 impl Shell<'_> {
@@ -92,7 +94,9 @@ impl Shell<'_> {
         shell.args(["-c", &format!("exec 2>&1\n{command}")]).current_dir(self.directory).env("PATH", &self.path);
         shell.envs(self.variables.iter().map(|(name, value)| (name, value))).stdin(Stdio::null());
         let output = shell.output().expect("sh runs");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let text = String::from_utf8_lossy(&output.stdout);
+        let is_left_out = |line: &&str| self.left_out.is_some_and(|start| line.starts_with(start));
+        text.split_inclusive('\n').filter(|line| !is_left_out(line)).collect()
     }
 }
 
