@@ -131,8 +131,9 @@ fn an_output_must_match_as_a_whole() {
     {
         assert!(!matches(expected, actual), "{expected:?} {actual:?}");
     }
-    let shell = Shell { directory: Path::new("/"), path: "/bin:/usr/bin".to_owned(), variables: Vec::new() };
+    let path = "/bin:/usr/bin".to_owned();
+    let shell = Shell { directory: Path::new("/"), path, variables: Vec::new(), left_out: Some("left out") };
     let run = |command: &str| Action::Run { command: command.to_owned(), output: "hello\n".to_owned() };
-    assert_eq!(shell.fault(&Step { section: 1, line: 1, action: run("echo hello >&2") }), None);
+    assert_eq!(shell.fault(&Step { section: 1, line: 1, action: run("echo left out; echo hello >&2") }), None);
     assert!(shell.fault(&Step { section: 1, line: 1, action: run("echo hell") }).is_some());
 }
