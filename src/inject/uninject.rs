@@ -139,7 +139,17 @@ fn is_replaced(segments: &[&str], value: &Value) -> bool {
         ["spec", "priority" | "preemptionPolicy" | "priorityClassName"] => true,
         ["spec", field] if defaults::is_filled_in(field, value) => is_pod_field(field),
         ["spec", "resources", "requests"] => empty,
+        ["containers" | "initContainers", _, ..] | ["spec", ..] if is_nothing(value) => is_added(segments),
         _ => empty && is_added(segments),
+    }
+}
+
+/// Whether a file has written a value in many words that holds nothing: the API server leaves it out.
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.is_empty(),
+        Value::Object(fields) => fields.values().all(is_nothing),
+        _ => merge::is_empty_value(value),
     }
 }
 

@@ -99,12 +99,22 @@ impl ClusterPod {
             None => {}
         }
         for (field, value) in spec_defaults() {
-            filled.fill(&["spec"], field, value);
+            filled.fill_empty(&["spec"], field, value);
         }
         filled.add_claims();
         filled.as_written = filled.pod.clone();
         pod_defaults::fill(&mut filled.pod);
         filled
+    }
+
+    /// Sets a field that the template leaves out, or sets to null or an empty text, which the API server takes
+    /// for absent.
+    fn fill_empty(&mut self, object: &'static [&'static str], key: &str, value: Value) {
+        let is_empty = |fields: &Map<String, Value>| fields.get(key).is_some_and(|text| text == "");
+        match object_at(&self.pod, object).is_some_and(is_empty) {
+            true => self.set(object, key, Some(value)),
+            false => self.fill(object, key, value),
+        }
     }
 
     /// Sets a field that the template leaves out or sets to null.

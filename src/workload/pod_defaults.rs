@@ -15,7 +15,7 @@ const LISTS: [&str; 3] = ["containers", "initContainers", "volumes"];
 
 /// Fields in which false, 0 and an empty text differ from an absent field: Kubernetes' Go types have
 /// pointers for them, as for all fields of a `securityContext`.
-const OPTIONAL: [&str; 17] = [
+const OPTIONAL: [&str; 21] = [
     "activeDeadlineSeconds",
     "automountServiceAccountToken",
     "defaultMode",
@@ -23,16 +23,30 @@ const OPTIONAL: [&str; 17] = [
     "expirationSeconds",
     "fsType",
     "hostUsers",
+    "hostnameOverride",
+    "localhostProfile",
+    "lun",
     "minDomains",
     "mode",
     "optional",
     "priority",
+    "runtimeClassName",
     "setHostnameAsFQDN",
     "shareProcessNamespace",
     "storageClassName",
     "terminationGracePeriodSeconds",
     "tolerationSeconds",
     "volumeAttributesClassName",
+];
+
+/// The same for fields that are optional in these objects only.
+const OPTIONAL_OF: [(&str, &str); 6] = [
+    ("azureDisk", "readOnly"),
+    ("csi", "readOnly"),
+    ("dataSource", "apiGroup"),
+    ("dataSourceRef", "apiGroup"),
+    ("dataSourceRef", "namespace"),
+    ("resourceClaims", "resourceClaimName"),
 ];
 
 /// Normalises the pod and fills in its defaults, but for those of the spec itself.
@@ -100,7 +114,8 @@ fn is_left_out(schema: SchemaRef<'_>, (parent, key): (&str, &str), value: &Value
     match value {
         Value::Array(items) => items.is_empty(),
         Value::Object(entries) => entries.is_empty() && schema.kind() == SchemaType::Map,
-        _ if parent == "securityContext" || OPTIONAL.contains(&key) => false,
+        _ if ["securityContext", "windowsOptions"].contains(&parent) || OPTIONAL.contains(&key) => false,
+        _ if OPTIONAL_OF.contains(&(parent, key)) => false,
         // The value of an option of the DNS.
         _ if parent == "options" => false,
         Value::Bool(value) => !value,

@@ -6,7 +6,7 @@
 use super::{fault, limits, overrides, rewrite};
 use crate::inject::text::quantity::Quantity;
 use cel::common::types::{CelOptional, MAP_TYPE, NULL_TYPE};
-use cel::extractors::{Arguments, This};
+use cel::extractors::Arguments;
 use cel::{Context, ExecutionError, FunctionContext, ResolveResult, Value};
 use kube_cel::KubeCelExt;
 use std::sync::Arc;
@@ -75,8 +75,8 @@ fn parse(function: &str, text: &str) -> Result<Quantity, ExecutionError> {
 }
 
 /// `min(a, b)`: of quantities as text, else as CEL has it for numbers and lists.
-fn min(this: This<Value>, arguments: Arguments) -> ResolveResult {
-    let values = operands(this, &arguments);
+fn min(call: &FunctionContext<'_, '_>) -> ResolveResult {
+    let values = operands(call)?;
     if values.is_empty() {
         return Err(fault::own("min", "expected at least one value"));
     }
@@ -87,8 +87,8 @@ fn min(this: This<Value>, arguments: Arguments) -> ResolveResult {
 }
 
 /// `max(a, b)`, likewise.
-fn max(this: This<Value>, arguments: Arguments) -> ResolveResult {
-    let values = operands(this, &arguments);
+fn max(call: &FunctionContext<'_, '_>) -> ResolveResult {
+    let values = operands(call)?;
     if values.is_empty() {
         return Err(fault::own("max", "expected at least one value"));
     }
@@ -98,13 +98,15 @@ fn max(this: This<Value>, arguments: Arguments) -> ResolveResult {
     }
 }
 
-/// The values to compare: the items of `list.min()` and `min(list)`, or the arguments of `min(a,
-/// b)`, whose first comes twice.
-fn operands(This(first): This<Value>, Arguments(rest): &Arguments) -> Vec<Value> {
-    match (first, rest.as_slice()) {
-        (Value::List(items), [] | [Value::List(_)]) => items.as_ref().clone(),
-        (first, _) => std::iter::once(first).chain(rest.iter().cloned()).collect(),
-    }
+/// The values to compare: the items of `list.min()` and `min(list)`, or the arguments of `min(a, b)`.
+/// They are not extracted by the library, which reports an error of the first as a missing argument.
+fn operands(call: &FunctionContext<'_, '_>) -> Result<Vec<Value>, ExecutionError> {
+    let arguments = call.args.iter().map(|argument| Value::resolve(argument, call.ptx));
+    let values: Vec<Value> = call.this.clone().into_iter().map(Ok).chain(arguments).collect::<Result<_, _>>()?;
+    Ok(match values.as_slice() {
+        [Value::List(items)] => items.as_ref().clone(),
+        _ => values,
+    })
 }
 
 /// The values as quantities, when all are text.

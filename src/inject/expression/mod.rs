@@ -23,6 +23,7 @@ mod reads;
 mod rewrite;
 mod shell;
 mod signatures;
+mod signs;
 mod type_check;
 mod types;
 
@@ -272,7 +273,8 @@ fn parse_once(source: &str) -> Result<IdedExpr, Message> {
     if let Some(tree) = PARSED.with_borrow(|parsed| parsed.get(source).cloned()) {
         return Ok(tree);
     }
-    let tree = Parser::new().enable_optional_syntax(true).parse(source).map_err(|errors| describe(source, &errors))?;
+    let parsed = Parser::new().enable_optional_syntax(true).parse(&signs::without_pairs(source));
+    let tree = parsed.map_err(|errors| describe(source, &errors))?;
     PARSED.with_borrow_mut(|parsed| {
         if parsed.len() < MAX_PARSED {
             parsed.insert(source.to_owned(), tree.clone());

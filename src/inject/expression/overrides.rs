@@ -46,7 +46,10 @@ pub(super) fn register(context: &mut Context<'_>) {
 
 /// `size(value)` and `value.size()`: the items of a list, the keys of a map, the characters of a text, the bytes of bytes.
 /// The original counts the bytes of a text.
-fn size(This(value): This<Value>) -> ResolveResult {
+fn size(This(value): This<Value>, Arguments(arguments): Arguments) -> ResolveResult {
+    if !arguments.is_empty() {
+        return Err(ExecutionError::InvalidArgumentCount { expected: 0, actual: arguments.len() });
+    }
     let size = match value {
         Value::List(list) => list.len(),
         Value::Map(map) => map.map.len(),

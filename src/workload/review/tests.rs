@@ -94,6 +94,7 @@ fn uninject_gives_back_the_template_whatever_was_filled_in() {
         json!({"terminationGracePeriodSeconds": null, "securityContext": null, "volumes": null}),
         json!({"terminationGracePeriodSeconds": 30, "securityContext": {}, "volumes": []}),
         json!({"volumes": [{"name": "own", "emptyDir": {}}, {"name": "claim", "emptyDir": {}}]}),
+        json!({"dnsPolicy": "", "schedulerName": "", "restartPolicy": ""}),
     ] {
         let document = spec(more);
         for review in reviews(TEMPLATE, &document) {
@@ -103,6 +104,38 @@ fn uninject_gives_back_the_template_whatever_was_filled_in() {
                 crate::inject::uninject(&after, "outrigger.dev").expect("a status").expect("something to take out");
             assert_eq!(back, document["spec"]["template"]);
         }
+    }
+}
+
+#[test]
+fn uninject_gives_back_values_that_hold_nothing() {
+    let spec = "
+  app:
+    env: [{name: A, value: b, onExisting: Append, separator: ','}]
+    defaults:
+      terminationMessagePolicy: FallbackToLogsOnError
+      resources: {requests: {cpu: 10m, memory: 64Mi}, limits: {memory: 128Mi}}
+  pod: {dnsPolicy: Default, schedulerName: other}
+";
+    let template = format!("{}spec:{spec}", TEMPLATE.split("spec:").next().unwrap_or_default());
+    for (field, value) in [
+        ("resources", json!({"limits": {}})),
+        ("resources", json!({"requests": null})),
+        ("resources", json!({"limits": {}, "requests": {}})),
+        ("resources", json!({"limits": {"memory": null}})),
+        ("env", json!([{"name": "A", "value": ""}])),
+        ("env", json!([{"name": "A", "value": null}])),
+        ("terminationMessagePolicy", json!("")),
+    ] {
+        let mut document = workload("apps/v1", "Deployment", &asking());
+        document["spec"]["template"]["spec"]["containers"][0][field] = value.clone();
+        document["spec"]["template"]["spec"]["dnsPolicy"] = json!("");
+        document["spec"]["template"]["spec"]["schedulerName"] = json!("");
+        let [review, _] = reviews(&template, &document);
+        let after = review.after.unwrap_or_else(|| panic!("{field}: {value}: {:?}", review.outcome));
+        let back = crate::inject::uninject(&after, "outrigger.dev");
+        let back = back.unwrap_or_else(|error| panic!("{field}: {value}: {error}: {after}")).expect("a status");
+        assert_eq!(back, document["spec"]["template"], "{field}: {value}: {after}");
     }
 }
 

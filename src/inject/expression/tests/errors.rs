@@ -9,7 +9,9 @@ fn a_missing_key_of_the_pod_is_named() {
     assert_eq!(missing_key("pod.metadata.labels['team']"), "team");
     assert_eq!(missing_key("namespace.annotations.x"), "annotations");
     assert_eq!(missing_key("app.env.size()"), "env");
-    for function in ["size", "string", "int", "uint", "double"] {
+    assert_eq!(missing_key("max(app.env, '2')"), "env");
+    assert_eq!(missing_key("min('2', app.env)"), "env");
+    for function in ["size", "string", "int", "uint", "double", "min", "max"] {
         assert_eq!(missing_key(&format!("{function}(app.env)")), "env", "{function}");
     }
     assert_eq!(missing_key("apps.map(app, app.env)"), "env");

@@ -45,6 +45,7 @@ fn a_size_counts_characters_items_and_keys() {
     agree("size([1, 2])");
     agree("{'a': 1}.size()");
     agree("size(1)");
+    assert_eq!(failure("size('a', 'b')"), "a function is called with the wrong number of arguments");
     assert!(failure("size(1)").starts_with("size: expected a string"));
 }
 

@@ -58,3 +58,13 @@ fn a_value_that_json_cannot_hold_is_named() {
         assert_eq!(convert::to_json(&value), Err(kind.to_owned()), "{source}");
     }
 }
+
+#[test]
+fn each_sign_counts() {
+    for (source, expected) in [("!!true", true), ("!!!true", false), ("! ! false", false), ("!!(1 == 2)", false)] {
+        assert_eq!(value(source), json!(expected), "{source}");
+    }
+    for (source, expected) in [("--5", 5), ("---5", -5), ("- -5", 5), ("1--5", 6), ("1 - - -5", -4), ("--(2 + 3)", 5)] {
+        assert_eq!(value(source), json!(expected), "{source}");
+    }
+}
