@@ -6,22 +6,36 @@ use super::cel;
 
 /// Inputs of expressions that exist only for a pod.
 pub(super) const INPUTS: [&str; 7] = ["pod", "app", "apps", "container", "namespace", "cluster", "templates"];
-/// Functions and macros that mean the same in the API server.
-const FUNCTIONS: [&str; 14] = [
-    "all",
-    "contains",
-    "endsWith",
-    "exists",
-    "exists_one",
-    "filter",
-    "has",
-    "in",
-    "lowerAscii",
-    "map",
-    "orValue",
-    "size",
-    "split",
-    "startsWith",
+/// Functions and macros that mean the same in the API server. Maps have no order there, and `split` of an empty
+/// text has another result.
+const FUNCTIONS: [&str; 11] =
+    ["all", "contains", "endsWith", "exists", "exists_one", "has", "in", "lowerAscii", "orValue", "size", "startsWith"];
+
+/// Macros that test each element of a list.
+const TESTS_OF_ELEMENTS: [&str; 3] = ["all", "exists", "exists_one"];
+/// Fields that each container has when a policy is asked. The API server passes over the error of an element
+/// without a field if another one decides; the webhook does not.
+const ALWAYS_THERE: [&str; 3] = ["image", "imagePullPolicy", "name"];
+/// Words that CEL keeps for itself.
+const RESERVED: [&str; 18] = [
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "namespace",
+    "package",
+    "return",
+    "typeof",
+    "var",
+    "void",
+    "while",
 ];
 
 /// A condition that a policy can have.
@@ -71,7 +85,33 @@ pub(super) fn of(expression: &str) -> Option<Condition> {
             before.push(token);
         }
     }
-    if is_constant { Some(Condition::Constant) } else { written.map(Condition::OfPod) }
+    match is_constant {
+        true => Some(Condition::Constant),
+        false => written.filter(|_| elements_have_their_fields(&before)).map(Condition::OfPod),
+    }
+}
+
+/// Whether no field of an element is read that it may lack.
+fn elements_have_their_fields(tokens: &[&Token<'_>]) -> bool {
+    let variables: Vec<&str> = tokens
+        .windows(4)
+        .filter_map(|part| match part {
+            [Word(test), Sign('('), Word(variable), Sign(',')] if TESTS_OF_ELEMENTS.contains(test) => Some(*variable),
+            _ => None,
+        })
+        .collect();
+    // A list of maps, or of lists, is no list of the pod.
+    let has_literals = tokens.iter().any(|token| **token == Sign('{'));
+    let reads = |index: usize| match tokens.get(index + 1..) {
+        Some([Sign('.'), Sign('?'), ..]) => true,
+        Some([Sign('.'), Word(field), ..]) => ALWAYS_THERE.contains(field),
+        Some([Sign('['), ..]) => false,
+        _ => true,
+    };
+    let is_variable = |index: usize| matches!(tokens[index], Word(word) if variables.contains(word));
+    let is_field = |index: usize| index > 0 && matches!(tokens[index - 1], Sign('.' | '?'));
+    let mut uses = (0..tokens.len()).filter(|index| is_variable(*index) && !is_field(*index));
+    variables.is_empty() || (!has_literals && uses.all(reads))
 }
 
 /// One token of the expression as a policy has it.
@@ -83,11 +123,17 @@ fn part(before: &[&Token<'_>], token: &Token<'_>, is_call: bool) -> Option<Strin
         Sign('`') => None,
         Sign(sign) => Some(sign.to_string()),
         Word(word) if is_call && !FUNCTIONS.contains(word) => None,
-        Word(word) if is_field(before) || word.starts_with(|c: char| c.is_ascii_digit()) => Some((*word).to_owned()),
+        // Other numbers than integers are equal to integers in the API server.
+        Word(word) if word.starts_with(|c: char| c.is_ascii_digit()) => {
+            let is_integer = word.bytes().all(|byte| byte.is_ascii_digit()) && !matches!(before, [.., Sign('.')]);
+            is_integer.then(|| (*word).to_owned())
+        }
+        Word(word) if is_field(before) => Some((*word).to_owned()),
         // A name that begins with a dot is no field.
         Word(_) if matches!(before, [.., Sign('.')]) => None,
         Word("pod") => Some("object".to_owned()),
         Word(word) if INPUTS.contains(word) || ["params", "object"].contains(word) => None,
+        Word(word) if RESERVED.contains(word) => None,
         Word(word) => Some((*word).to_owned()),
     }
 }
@@ -180,7 +226,21 @@ mod tests {
             ("pod.a == 1 // not pod\n|| pod.b", Some("object.a == 1   || object.b")),
             ("pod.a == r'\\d' || pod.a == \"\"\"it's\"\"\"", Some("object.a == \"\\\\d\" || object.a == \"it's\"")),
             ("pod.a == '' || 'a' in['a', pod.b]", Some("object.a == \"\" || \"a\" in[\"a\", object.b]")),
-            ("pod.a == .5 || pod.a == 1.5", Some("object.a == .5 || object.a == 1.5")),
+            ("pod.a == 15", Some("object.a == 15")),
+            ("pod.a == .5", None),
+            ("pod.a == 1.5", None),
+            ("pod.a == 80.0", None),
+            ("pod.a == 80u", None),
+            ("pod.a == 8e1", None),
+            ("pod.a.split('')[0] == 'w'", None),
+            ("pod.labels.map(k, k) == ['a']", None),
+            ("pod.a.all(var, var == 1)", None),
+            ("pod.a.exists(c, c.ports.exists(p, p.containerPort == 80))", None),
+            ("pod.a.exists(c, c['ports'] == 80)", None),
+            ("[{'a': 1}].all(m, m.b == pod.a)", None),
+            ("pod.a.exists(c, c.?ports.hasValue())", None),
+            ("pod.a.exists(c, c.?ports.orValue([]) == [])", Some("object.a.exists(c, c.?ports.orValue([]) == [])")),
+            ("pod.a.exists(c, c == 'x' && c.name == c)", Some("object.a.exists(c, c == \"x\" && c.name == c)")),
             ("pod.metadata.name == params.name", None),
             ("has(pod.a) ?params.a:true", None),
             ("has(pod.a) ?.pod.a:true", None),

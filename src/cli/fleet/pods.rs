@@ -29,6 +29,8 @@ pub(in crate::cli) struct TemplatePod {
     pub uncertain: BTreeSet<String>,
     /// The revision of each template that it carries.
     pub carried: BTreeMap<String, String>,
+    /// When it was created, in seconds since 1970.
+    pub created: i64,
 }
 
 /// What creates a pod directly.
@@ -91,7 +93,8 @@ impl CarrierSearch<'_> {
         let owner = Owner::of_pod(&name, controller.as_ref(), &labels);
         let namespace = metadata.namespace.unwrap_or_default();
         let uncertain = BTreeSet::new();
-        Some(TemplatePod { namespace, name, owner, controller, has_own_name, requested, uncertain, carried })
+        let created = metadata.creation_timestamp.map(|time| time.0.as_second()).unwrap_or_default();
+        Some(TemplatePod { namespace, name, owner, controller, has_own_name, requested, uncertain, carried, created })
     }
 
     fn revisions(&self, labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {

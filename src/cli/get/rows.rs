@@ -223,6 +223,7 @@ mod tests {
             revision: revision.map(str::to_owned),
         };
         TemplatePod {
+            created: 0,
             namespace: "shop".to_owned(),
             name: name.to_owned(),
             owner: Owner { kind: "Deployment".to_owned(), name: "web".to_owned() },

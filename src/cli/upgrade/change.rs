@@ -19,6 +19,9 @@ const NOT_OURS: [&str; 2] = ["nodeName", "ephemeralContainers"];
 /// The resources that can be resized.
 const RESIZABLE: [&str; 2] = ["cpu", "memory"];
 
+/// The difference that is no field.
+const INIT_ORDER: &str = "the order of spec.initContainers";
+
 /// A container of a pod: its list and its name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ContainerKey {
@@ -68,6 +71,13 @@ impl Change {
         change
     }
 
+    /// Adds the order of init containers to what differs.
+    pub(super) fn add_order(&mut self) {
+        if !self.other.iter().any(|path| path == INIT_ORDER) {
+            self.other.push(INIT_ORDER.to_owned());
+        }
+    }
+
     /// Whether there is nothing to do.
     pub(super) fn is_nothing(&self) -> bool {
         let is_same = self.images.is_empty() && self.resources.is_empty() && self.other.is_empty();
@@ -113,7 +123,7 @@ impl Change {
         own: &BTreeSet<ContainerKey>,
     ) {
         if list == "initContainers" && order(old) != order(new) {
-            self.other.push("the order of spec.initContainers".to_owned());
+            self.add_order();
         }
         let (old, new) = (by_name(old), by_name(new));
         for name in old.keys().chain(new.keys()).copied().collect::<BTreeSet<&str>>() {

@@ -18,6 +18,7 @@ mod rollout;
 mod stop;
 mod trial;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
@@ -184,14 +185,14 @@ async fn upgrade(args: &UpgradeArgs) -> anyhow::Result<Report> {
     check::ensure_reachable(&client, &address, args.cluster.timeout()).await?;
     let caller = Caller::new(client, args.cluster.timeout());
     let keys = AnnotationKeys::new(&args.domain);
-    let pods = chosen(args, &caller, &keys).await?;
+    let (pods, selected) = chosen(args, &caller, &keys).await?;
     let max_unavailable = args.max_unavailable.of(pods.len());
     let planner = || Planner {
         caller: &caller,
         keys: &keys,
         template: &args.template,
         max_unavailable,
-        has_selector: args.scope.has_selector(),
+        selected: selected.as_ref(),
         restarts: !args.no_restart,
     };
     let limits =
@@ -214,8 +215,15 @@ async fn upgrade(args: &UpgradeArgs) -> anyhow::Result<Report> {
     Ok(Report { template: args.template.clone(), dry_run: args.dry_run, workloads: lines, stopped })
 }
 
-/// The pods that carry the template, of the chosen workloads.
-async fn chosen(args: &UpgradeArgs, caller: &Caller, keys: &AnnotationKeys) -> anyhow::Result<Vec<TemplatePod>> {
+/// Namespaces and names of pods.
+type PodNames = BTreeSet<(String, String)>;
+
+/// The pods that carry the template, of the chosen workloads; and all pods that labels choose, if there are any.
+async fn chosen(
+    args: &UpgradeArgs,
+    caller: &Caller,
+    keys: &AnnotationKeys,
+) -> anyhow::Result<(Vec<TemplatePod>, Option<PodNames>)> {
     let scope = args.scope.scope(&caller.client);
     let search = CarrierSearch { keys, scope: &scope };
     let Lookup::Found(all) = search.pods(caller).await else {
@@ -238,7 +246,7 @@ async fn chosen(args: &UpgradeArgs, caller: &Caller, keys: &AnnotationKeys) -> a
     let titles: Vec<String> = carriers.iter().map(|pod| pod.owner.to_string()).collect();
     let wanted: Vec<String> = args.workloads.iter().map(|text| with_short_kind(text)).collect();
     if let Some(unknown) = wanted.iter().find(|wanted| !titles.contains(wanted)) {
-        let names: std::collections::BTreeSet<&str> = titles.iter().map(String::as_str).collect();
+        let names: BTreeSet<&str> = titles.iter().map(String::as_str).collect();
         let names: Vec<&str> = names.into_iter().collect();
         bail!(
             "no workload {} that carries the template is called {unknown:?}; there are: {}",
@@ -247,7 +255,9 @@ async fn chosen(args: &UpgradeArgs, caller: &Caller, keys: &AnnotationKeys) -> a
         );
     }
     let is_chosen = |pod: &TemplatePod| wanted.is_empty() || wanted.contains(&pod.owner.to_string());
-    Ok(carriers.into_iter().filter(is_chosen).collect())
+    let names = || all.iter().map(|pod| (pod.namespace.clone(), pod.name.clone())).collect();
+    let selected = args.scope.has_selector().then(names);
+    Ok((carriers.into_iter().filter(is_chosen).collect(), selected))
 }
 
 fn told(failure: Failure) -> String {

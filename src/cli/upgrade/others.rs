@@ -47,6 +47,19 @@ pub(super) fn last(pod: &Value, keys: &AnnotationKeys, template: &str) -> Value 
     pod
 }
 
+/// Whether containers that both pods have stand in another order in their list of init containers.
+pub(super) fn is_reordered(one: &Value, other: &Value) -> bool {
+    let names = |pod: &Value| -> Vec<String> {
+        let list = pod.pointer("/spec/initContainers").and_then(Value::as_array).into_iter().flatten();
+        list.filter_map(|container| container.get("name")?.as_str().map(str::to_owned)).collect()
+    };
+    let (one, other) = (names(one), names(other));
+    let common = |names: &[String], of: &[String]| -> Vec<String> {
+        names.iter().filter(|name| of.contains(name)).cloned().collect()
+    };
+    common(&one, &other) != common(&other, &one)
+}
+
 fn paths(entry: StatusEntry) -> impl Iterator<Item = MergePath> {
     let named =
         |list: &'static str, names: Vec<String>| names.into_iter().map(move |name| MergePath::of([list, &name]));
@@ -83,6 +96,14 @@ mod tests {
             assert_eq!(found["spec"], expected["spec"]);
         }
         assert_eq!(expected["spec"]["initContainers"], json!([{"name": "p"}, {"name": "q"}, {"name": "r"}]));
+    }
+
+    #[test]
+    fn only_containers_of_both_pods_can_be_reordered() {
+        let pod = |sidecars| pod(sidecars, ["P", "Q", "R"]);
+        assert!(is_reordered(&pod(["p", "q", "r"]), &pod(["q", "p", "r"])));
+        assert!(!is_reordered(&pod(["p", "q", "r"]), &pod(["p", "new", "r"])));
+        assert!(!is_reordered(&pod(["p", "q", "r"]), &json!({})));
     }
 
     #[test]

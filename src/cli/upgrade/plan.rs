@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::calls::{self, CallError, Cause, PodName};
 use super::change::Change;
 use super::group::{Group, Way};
+use super::others;
 use super::restartable;
 use super::trial::Trial;
 use crate::cli::cluster::{Caller, Lookup};
@@ -33,8 +34,8 @@ pub(super) struct Planner<'p> {
     pub template: &'p str,
     /// Most pods that a workload's own strategy may make unavailable.
     pub max_unavailable: usize,
-    /// Whether labels chose the pods, so that a workload may have others.
-    pub has_selector: bool,
+    /// Namespace and name of each pod that labels chose; `None` where none were given.
+    pub selected: Option<&'p BTreeSet<(String, String)>>,
     /// Whether workloads are restarted.
     pub restarts: bool,
 }
@@ -72,12 +73,10 @@ impl Planner<'_> {
     /// The plan without the restarts that would be refused.
     async fn with_restarts(&self, mut plan: Vec<Group>) -> Result<Vec<Group>, String> {
         let mut refused: BTreeMap<(String, Owner), Option<String>> = BTreeMap::new();
-        let pods = plan.iter().flat_map(|group| &group.pods);
-        let chosen: BTreeSet<_> = pods.map(|pod| (pod.namespace.clone(), pod.name.clone())).collect();
         for group in plan.iter_mut().filter(|group| matches!(group.way, Way::Restart(_))) {
             let key = (group.namespace.clone(), group.owner.clone());
             if !refused.contains_key(&key) {
-                let why = match self.not_chosen(group, &chosen).await? {
+                let why = match self.not_chosen(group).await? {
                     None => restartable::refused(self.caller, group, self.max_unavailable).await?,
                     why => why,
                 };
@@ -91,21 +90,20 @@ impl Planner<'_> {
     }
 
     /// Why a workload is not restarted of whose pods labels chose only some: a restart replaces all.
-    async fn not_chosen(&self, group: &Group, chosen: &BTreeSet<(String, String)>) -> Result<Option<String>, String> {
-        if !self.has_selector {
-            return Ok(None);
-        }
+    async fn not_chosen(&self, group: &Group) -> Result<Option<String>, String> {
+        let Some(selected) = self.selected else { return Ok(None) };
         let scope = Scope { namespace: Some(group.namespace.clone()), selector: None };
         let search = CarrierSearch { keys: self.keys, scope: &scope };
         let Lookup::Found(pods) = search.pods(self.caller).await else {
             return Err(format!("the pods of {} in namespace {} cannot be listed", group.owner, group.namespace));
         };
         let of_workload: Vec<TemplatePod> = pods.into_iter().filter(|pod| pod.owner == group.owner).collect();
-        let is_chosen = |pod: &&TemplatePod| chosen.contains(&(pod.namespace.clone(), pod.name.clone()));
+        let is_chosen = |pod: &&TemplatePod| selected.contains(&(pod.namespace.clone(), pod.name.clone()));
         let (all, some) = (of_workload.len(), of_workload.iter().filter(is_chosen).count());
         Ok((some < all).then(|| {
             format!(
-                "a restart replaces all {all} pods of the workload, and --selector chooses {some} of them;                  name {} instead of labels",
+                "a restart replaces all {all} pods of the workload, and --selector chooses {some} of them; name {} \
+                 instead of labels",
                 group.owner
             )
         }))
@@ -144,8 +142,23 @@ impl Planner<'_> {
                  called (`outrigger check`, `outrigger explain`)?",
             ));
         };
-        let change = Change::between(&live, &desired, self.keys, self.template);
+        let mut change = Change::between(&live, &desired, self.keys, self.template);
+        if others::is_reordered(&live, &desired) && self.is_reordered_anew(&live, &api).await? {
+            change.add_order();
+        }
         Ok(Some(Comparison { live, revision, change }))
+    }
+
+    /// Whether a pod into which all templates are injected now has its init containers in another order than
+    /// the live pod: a template that is injected anew behind the others does not tell.
+    async fn is_reordered_anew(&self, live: &Value, api: &Api<DynamicObject>) -> Result<bool, CallError> {
+        let trial = Trial::of_all(live, self.keys.domain(), self.template).map_err(CallError::rejected)?;
+        match trial.run(self.caller, api).await {
+            Ok(anew) => Ok(others::is_reordered(live, &anew)),
+            // Another template cannot be injected now, so nothing is known of the order.
+            Err(CallError { cause: Cause::Rejected, .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     async fn way_of(&self, owner: &Owner, pod: &TemplatePod, comparison: &Comparison) -> Result<Way, CallError> {

@@ -106,8 +106,13 @@ impl Roll<'_> {
         if let Some(why) = unfit(caller, workload.groups, &found, most).await.map_err(Failure::of)? {
             return Err(Failure::Alone(why));
         }
-        let needed = rollout::may_be_unavailable(kind, &found).max(1);
-        self.room(workload.plan, needed, |group| !workload.is_of(group)).await.map_err(Failure::Stuck)?;
+        // Its own pods that are not ready are unavailable already.
+        let own = workload.plan.iter().filter(|group| workload.is_of(group)).flat_map(|group| &group.pods);
+        let unready = self.unready(own.collect()).await.len();
+        let needed = rollout::may_be_unavailable(kind, &found).saturating_sub(unready);
+        if needed > 0 {
+            self.room(workload.plan, needed, |group| !workload.is_of(group)).await.map_err(Failure::Stuck)?;
+        }
         if self.brings_the_revision(workload, RolloutState::of(kind, &found)).await? {
             // A rollout that somebody else, or an earlier run, has begun.
             self.wait_for_rollout(workload, &api).await?;
@@ -138,7 +143,12 @@ impl Roll<'_> {
         match state {
             RolloutState::Complete => Ok(false),
             RolloutState::Underway { reached: (0, _), .. } => Ok(true),
-            RolloutState::Underway { .. } => Ok(!self.pods(workload).await?.with.is_empty()),
+            RolloutState::Underway { .. } => {
+                let Pods { with, without } = self.pods(workload).await?;
+                // The old ones may have it too, where a template has its former content again.
+                let newest = with.iter().chain(&without).map(|pod| pod.created).max();
+                Ok(!without.iter().any(|pod| Some(pod.created) == newest))
+            }
         }
     }
 

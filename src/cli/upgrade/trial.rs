@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::calls::{self, CallError};
 use crate::cli::cluster::Caller;
-use crate::inject::{Request, rollout_slot, uninject_template};
+use crate::inject::{Request, rollout_slot, uninject, uninject_template};
 use crate::workload::find;
 
 /// Fields of the metadata that only the API server may set.
@@ -40,7 +40,18 @@ impl Trial {
     /// The pod without what the template has added. `Err` says why there is none.
     pub(super) fn of(live: &Value, domain: &str, template: &str) -> Result<Self, String> {
         let bare = uninject_template(live, domain, template).map_err(|error| error.to_string())?;
-        let Some(mut pod) = bare else { return Err("its status annotation does not list the template".to_owned()) };
+        let Some(pod) = bare else { return Err("its status annotation does not list the template".to_owned()) };
+        Self::from_bare(pod, domain, template)
+    }
+
+    /// The pod without what any template has added.
+    pub(super) fn of_all(live: &Value, domain: &str, template: &str) -> Result<Self, String> {
+        let bare = uninject(live, domain).map_err(|error| error.to_string())?;
+        let Some(pod) = bare else { return Err("its status annotation does not list the template".to_owned()) };
+        Self::from_bare(pod, domain, template)
+    }
+
+    fn from_bare(mut pod: Value, domain: &str, template: &str) -> Result<Self, String> {
         let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) else {
             return Err("it has no metadata".to_owned());
         };

@@ -302,6 +302,14 @@ fn templates_and_pods_do_not_get_in_each_others_way() {
         assert_eq!(line(template), ["image", "planned", ""], "{template}");
     }
 
+    // A template that wants another place among the others needs new pods.
+    let mut moved = spec("p", "new:1");
+    moved["placement"] = json!({"order": "Last"});
+    serve(&running, "beside-p", &moved);
+    let [_, outcome, message] = line("beside-p");
+    assert!(outcome == "failed" && message.starts_with("the order of spec.initContainers"), "{outcome}: {message}");
+    serve(&running, "beside-p", &spec("p", "new:1"));
+
     let mut other = asking("other-1", "other", "beside-p");
     other["metadata"]["labels"]["n"] = json!("7");
     pods.accepts(&other);

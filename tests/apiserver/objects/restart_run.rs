@@ -18,6 +18,7 @@ tests! {
     a_workload_of_the_same_name_is_not_restarted,
     labels_that_choose_some_pods_of_a_workload_restart_nothing,
     new_pods_that_do_not_stay_ready_stop_the_upgrade,
+    two_broken_workloads_get_the_former_template_again,
     what_is_not_ready_is_restarted_first_and_counts,
 }
 
@@ -144,6 +145,32 @@ fn a_failed_restart_goes_on_when_the_template_is_mended() {
     let (code, _, said) = run(namespace, &arguments("sts/db"), kubelet);
     assert_eq!(code, Some(0), "{said}");
     assert!(pods(namespace).iter().all(|pod| argument(pod) == "--mended"));
+}
+
+/// Neither waits for the pods of the other, which are not ready, and the rollout of the broken template is replaced
+/// although the old pods have the wanted revision.
+fn two_broken_workloads_get_the_former_template_again() {
+    let running = start("former");
+    let namespace = &running.pods;
+    serve(&running, "former", &with_argument("--old"));
+    let one_at_a_time = |workload: &mut Value| {
+        workload["spec"]["strategy"] = json!({"rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}});
+    };
+    create(namespace, "Deployment", "one", "former", one_at_a_time);
+    create(namespace, "Deployment", "two", "former", one_at_a_time);
+    serve(&running, "former", &with_argument("--broken"));
+    let kubelet = |pod: &Value, _: Duration| say(namespace, pod, OLD, argument(pod) != "--broken", 0);
+    for workload in ["deploy/one", "deploy/two"] {
+        let arguments = ["former", workload, "--min-ready", "0s", "--ready-timeout", "3s", "--max-unavailable", "2"];
+        let (code, report, said) = run(namespace, &arguments, kubelet);
+        assert_eq!(code, Some(1), "{report}{said}");
+    }
+    let broken = pods(namespace).iter().filter(|pod| argument(pod) == "--broken").count();
+    assert_eq!(broken, 2, "one pod of each");
+    serve(&running, "former", &with_argument("--old"));
+    let (code, report, said) = run(namespace, &["former", "--min-ready", "0s", "--ready-timeout", "20s"], kubelet);
+    assert_eq!((code, count(&report, "done")), (Some(0), 2), "{report}{said}");
+    assert!(pods(namespace).iter().all(|pod| argument(pod) == "--old"));
 }
 
 fn a_workload_of_the_same_name_is_not_restarted() {
