@@ -67,7 +67,8 @@ pub(super) fn of_spec(spec: &Value, namespace: Option<&str>) -> Vec<Restriction>
     for (index, one) in spec["match"]["conditions"].as_array().into_iter().flatten().enumerate() {
         if one["expression"].as_str().and_then(condition::of).is_none() {
             let field = condition_path(index);
-            let why = "the condition reads more than the pod, or calls a function that the API server may not have";
+            let why = "the condition reads more than the pod, or the API server may see it in another way: a function, \
+                       a number that is no integer, a field that an element of a list may lack";
             found.push(Restriction { code: "condition", field, why: why.to_owned() });
         }
     }
