@@ -36,6 +36,10 @@ impl InputArgs {
     pub(super) const fn of(files: Vec<PathBuf>, recursive: bool) -> Self {
         Self { files, filename: Vec::new(), recursive }
     }
+
+    pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.files.iter().chain(&self.filename)
+    }
 }
 
 /// One file of the input, or stdin.
@@ -111,15 +115,20 @@ impl InputDocument {
     }
 }
 
+/// An error if stdin is among the files more than once.
+pub(super) fn stdin_once<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), Usage> {
+    match files.into_iter().filter(|path| is_stdin(path)).count() > 1 {
+        true => Err(Usage::new("stdin (-) is named twice, but can be read only once")),
+        false => Ok(()),
+    }
+}
+
 /// Reads all objects of all files, in order. `domain` is that of our keys.
 pub(super) fn read_any(input: &InputArgs, domain: &str) -> Result<Vec<InputFile>, ErrorList> {
     let mut problems = ErrorList::default();
     let mut files = Vec::new();
-    let paths: Vec<&PathBuf> = input.files.iter().chain(&input.filename).collect();
-    if paths.iter().filter(|path| is_stdin(path)).count() > 1 {
-        return Err(Usage::new("stdin (-) is named twice, but can be read only once").into());
-    }
-    for path in paths {
+    stdin_once(input.paths())?;
+    for path in input.paths() {
         let found = problems.keep(files_of(path, input.recursive)).unwrap_or_default();
         files.extend(found.iter().filter_map(|path| problems.keep(read_file(path, domain))));
     }

@@ -10,8 +10,8 @@ use clap::{Args, ValueEnum, ValueHint};
 use serde_json::Value;
 
 use super::complete;
-use super::documents::{InputDocument, InputFile};
-use super::errors::ErrorList;
+use super::documents::{self, InputDocument, InputFile};
+use super::errors::{ErrorList, Usage};
 use super::namespaces::{self, NamespaceMap};
 use super::report::Report;
 use super::template_texts::template_texts;
@@ -67,6 +67,11 @@ impl EngineArgs {
     /// Whether templates were named. The default cannot be told from `--templates built-in`.
     pub(super) fn names_templates(&self) -> bool {
         self.templates.templates != [TemplateSource::BuiltIn]
+    }
+
+    /// An error if stdin is the file of namespaces and among these files too.
+    pub(super) fn stdin_once<'a>(&'a self, files: impl Iterator<Item = &'a PathBuf>) -> Result<(), Usage> {
+        documents::stdin_once(files.chain(&self.namespace_file))
     }
 
     /// Whether a file of namespaces was named.

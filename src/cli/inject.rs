@@ -72,6 +72,7 @@ exit code is 1.";
 
 /// Reads the input, injects and prints.
 pub(super) fn run(args: &InjectArgs) -> anyhow::Result<()> {
+    args.engine.stdin_once(args.input.paths())?;
     let mut report = Report::new(args.quiet, args.strict);
     let input = documents::read(&args.input, args.engine.domain());
     let (files, mut engine) = ErrorList::both(input, Engine::load(&args.engine, &mut report))?;

@@ -56,12 +56,12 @@ fn of_config_map(
         };
         match texts(&mut ledger, &pointer, from.or(of_key), read) {
             Ok(of_text) => found.extend(of_text),
-            Err(Refused::Other(problem)) => others.push((pointer, problem)),
+            Err(Refused::Other(problem)) => others.push((pointer, problem, None)),
             // Beside a configuration it is a file of another program, unless it says that it is YAML.
-            Err(Refused::NoYaml(problem)) if from.or(of_key).is_none() && !is_called_yaml(&key) => {
-                others.push((pointer, problem));
+            Err(Refused::NoYaml { problem, short }) if of_key.is_none() && !is_called_yaml(&key) => {
+                others.push((pointer, problem, Some(short)));
             }
-            Err(Refused::NoYaml(problem) | Refused::Broken(problem)) => broken.push(problem),
+            Err(Refused::NoYaml { problem, .. } | Refused::Broken(problem)) => broken.push(problem),
         }
     }
     if !broken.is_empty() {
@@ -71,10 +71,16 @@ fn of_config_map(
         return Err(format!("{}: expected the configuration of an injector, found none", ledger.field("/data")));
     }
     if found.is_empty() {
-        return Err(others.into_iter().map(|(_, problem)| problem).collect::<Vec<_>>().join("\n"));
+        return Err(others.into_iter().map(|(_, problem, _)| problem).collect::<Vec<_>>().join("\n"));
     }
-    for (pointer, _) in others {
-        ledger.lose(&pointer, "it is no configuration of an injector", "leave it where it is read");
+    for (pointer, _, of_parser) in others {
+        match of_parser {
+            Some(problem) => {
+                let why = format!("it cannot be read as YAML: {problem}");
+                ledger.lose(&pointer, &why, "correct it if it is a configuration, or leave it where it is read");
+            }
+            None => ledger.lose(&pointer, "it is no configuration of an injector", "leave it where it is read"),
+        }
     }
     Ok((found, ledger.finish()))
 }
@@ -87,7 +93,11 @@ fn is_called_yaml(key: &str) -> bool {
 /// Why a text is not taken.
 enum Refused {
     /// It cannot be read as YAML.
-    NoYaml(String),
+    NoYaml {
+        problem: String,
+        /// The same after the place of the text.
+        short: String,
+    },
     /// It is wrong, or could be two things.
     Broken(String),
     /// It is something else.
@@ -97,7 +107,7 @@ enum Refused {
 impl From<Refused> for String {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::NoYaml(problem) | Refused::Broken(problem) | Refused::Other(problem) => problem,
+            Refused::NoYaml { problem, .. } | Refused::Broken(problem) | Refused::Other(problem) => problem,
         }
     }
 }
@@ -110,7 +120,8 @@ fn texts(ledger: &mut Ledger, pointer: &str, from: Option<SourceFormat>, read: R
     };
     let documents = read(&text).map_err(|(line, problem)| {
         let line = ledger.line_of_text(pointer, line);
-        Refused::NoYaml(format!("{}:{line}: {}: {problem}", ledger.file(), ledger.path(pointer)))
+        let short = format!("line {line}: {problem}");
+        Refused::NoYaml { problem: format!("{}:{line}: {}: {problem}", ledger.file(), ledger.path(pointer)), short }
     })?;
     if documents.is_empty() {
         return Err(Refused::Other(format!("{field}: the text is empty, expected the configuration of an injector")));

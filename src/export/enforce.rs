@@ -87,6 +87,13 @@ pub(super) fn checks(
     if spec["onError"] == "Skip" {
         notes.push("onError: Skip lets pods in without the template; the policy refuses them".to_owned());
     }
+    if spec["onConflict"] == "KeepPod" {
+        notes.push(
+            "onConflict: KeepPod leaves a pod that itself has all that the template adds as it is, without a status \
+             annotation; the policy refuses it"
+                .to_owned(),
+        );
+    }
     if !spec["rollout"].is_null() {
         notes.push(
             "spec.rollout gives some pods an earlier revision; the policy refuses those of them whose containers or \

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::convert_losses::{check, result, sidecar_set};
+use crate::convert_losses::{check, convert, result, sidecar_set, text};
 
 #[test]
 fn a_key_of_a_sidecar_set_that_is_already_taken_is_lost() {
@@ -77,9 +77,14 @@ fn a_text_of_another_program_beside_a_configuration_is_lost_and_fails_nothing() 
     };
     check(&[(
         &map("nginx.conf", "x: y: z"),
-        &["6: data[\"nginx.conf\"]: it is no configuration of an injector"],
+        &["6: data[\"nginx.conf\"]: it cannot be read as YAML: line 6: "],
         &[("/app/env/0/name", r#""A""#)],
     )]);
+    // Also where the format must be said.
+    let ambiguous = "kind: ConfigMap\ndata:\n  a: |\n    containers: [{name: a, image: 'a:1'}]\n  run.sh: 'x: y: z'\n";
+    let output = convert(&[("in.yaml", ambiguous)], &["-f", "in.yaml", "--from", "morvencao"]);
+    let stderr = text(&output.stderr);
+    assert!(output.status.success() && stderr.contains("data[\"run.sh\"]: it cannot be read as YAML"), "{stderr}");
     // A file that is called YAML has a mistake.
     assert_eq!(result(&map("broken.yaml", "x: y: z")).1.len(), 0);
 }

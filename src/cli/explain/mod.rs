@@ -120,6 +120,7 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let (files, objects): (Vec<_>, Vec<_>) = subjects.into_iter().partition(|one| matches!(one, Subject::File(_)));
     let paths = files.into_iter().filter_map(|one| if let Subject::File(path) = one { Some(path) } else { None });
     let paths: Vec<PathBuf> = paths.chain(args.filename.iter().cloned()).collect();
+    args.engine.stdin_once(paths.iter())?;
     let in_cluster = args.in_cluster || args.cluster.is_named();
     if in_cluster && paths.is_empty() && objects.is_empty() {
         return Err(Usage::new("nothing is named that could be explained, expected KIND/NAME or -f FILE").into());

@@ -1,6 +1,6 @@
 //! Automatic templates of objects: which pods they select, as far as labels tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -19,6 +19,8 @@ pub(super) struct AutomaticTemplate {
     namespaces: LabelSelector,
     /// Whether more than labels decides.
     pub is_conditional: bool,
+    /// The namespaces whose own template takes its place.
+    pub replaced_in: BTreeSet<String>,
 }
 
 /// A template that a pod would be given unasked.
@@ -42,13 +44,14 @@ impl AutomaticTemplate {
             pods: selector("podSelector")?,
             namespaces: selector("namespaceSelector")?,
             is_conditional: has_items("conditions") || has_items("os"),
+            replaced_in: BTreeSet::new(),
         })
     }
 
     /// Whether pods of this namespace can get it.
     pub(super) fn reaches(&self, namespace: &str, labels: &Labels) -> bool {
         let is_visible = self.key.namespace.as_deref().is_none_or(|own| own == namespace);
-        is_visible && matches(&self.namespaces, labels)
+        is_visible && !self.replaced_in.contains(namespace) && matches(&self.namespaces, labels)
     }
 
     pub(super) fn select(&self, labels: &Labels) -> Option<Selected> {

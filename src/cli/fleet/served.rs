@@ -78,6 +78,11 @@ impl Served {
                 None => _ = templates.insert(key, served),
             }
         }
+        for template in automatic.iter_mut().filter(|template| template.key.namespace.is_none()) {
+            let is_shadowable = templates.get(&template.key).is_some_and(|served| served.is_shadowable == Some(true));
+            let of_name = templates.keys().filter(|key| is_shadowable && key.name == template.key.name);
+            template.replaced_in = of_name.filter_map(|key| key.namespace.clone()).collect();
+        }
         let automatic_of_files = of_files.into_iter().map(|key| key.name).collect();
         Self { templates, others, is_complete, automatic, automatic_of_files }
     }
@@ -228,6 +233,23 @@ mod tests {
         let hidden = object(SHOP, json!({}), 1, hidden);
         assert_eq!(revision(Vec::new(), vec![hidden]).as_deref(), Some("?"), "a file has the name");
         assert_eq!(revision(Vec::new(), Vec::new()), None);
+    }
+
+    #[test]
+    fn an_automatic_template_does_not_reach_where_a_template_of_the_namespace_replaces_it() {
+        let labels = BTreeMap::new();
+        let spec = |is_shadowable| json!({"injection": "Automatic", "shadowable": is_shadowable, "match": {"podSelector": {}}});
+        for (is_shadowable, is_told) in [(true, true), (true, false), (false, true), (false, false)] {
+            let told = [told(None, "c", Some(is_shadowable)), told(Some("shop"), "t", None)];
+            let (templates, automatic) = if is_told { (told.into(), [key(None)].into()) } else { Default::default() };
+            let replicas = ReplicaTemplates { templates, is_told, automatic };
+            let of_cluster = object(None, spec(is_shadowable), 1, status("c", 1));
+            let of_tenant = object(Some("shop"), json!({}), 1, status("t", 1));
+            let served = Served::of(replicas, [of_cluster, of_tenant].into_iter());
+            let [agent] = &served.automatic[..] else { panic!("{:?}", served.automatic) };
+            assert_eq!(agent.reaches("shop", &labels), !is_shadowable, "{is_told}");
+            assert!(agent.reaches("other", &labels));
+        }
     }
 
     #[test]

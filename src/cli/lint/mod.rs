@@ -11,6 +11,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum, ValueHint};
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 
+use super::documents;
 use super::errors::ErrorList;
 use super::stdio;
 use super::template_texts::template_texts;
@@ -125,10 +126,16 @@ fn texts(paths: &[TemplateSource]) -> anyhow::Result<Vec<SourceText>> {
     let mut problems = ErrorList::default();
     let mut texts = Vec::new();
     let mut seen = BTreeSet::new();
+    documents::stdin_once(paths.iter().filter_map(|path| match path {
+        TemplateSource::Directory(path) => Some(path),
+        TemplateSource::BuiltIn => None,
+    }))?;
     for path in paths {
+        let is_stdin = matches!(path, TemplateSource::Directory(path) if path.as_os_str() == "-");
+        let is_file = !is_stdin && *path != TemplateSource::BuiltIn;
         let found = match path {
             TemplateSource::BuiltIn => built_in::texts(),
-            TemplateSource::Directory(path) if path.as_os_str() == "-" => {
+            TemplateSource::Directory(_) if is_stdin => {
                 let bytes = stdio::read_stdin().context("cannot read stdin")?;
                 let text = String::from_utf8(bytes).context("stdin is no UTF-8")?;
                 vec![SourceText { origin: "stdin".to_owned(), text }]
@@ -138,9 +145,11 @@ fn texts(paths: &[TemplateSource]) -> anyhow::Result<Vec<SourceText>> {
                 problems.keep(found).unwrap_or_default()
             }
         };
-        let files: BTreeSet<PathBuf> = found.iter().map(|text| canonical(&text.origin)).collect();
-        texts.extend(found.into_iter().filter(|text| !seen.contains(&canonical(&text.origin))));
-        seen.extend(files);
+        // A file may be called like an origin that is none.
+        let place = |origin: &str| (is_file, if is_file { canonical(origin) } else { origin.into() });
+        let places: Vec<(bool, PathBuf)> = found.iter().map(|text| place(&text.origin)).collect();
+        texts.extend(found.into_iter().filter(|text| !seen.contains(&place(&text.origin))));
+        seen.extend(places);
     }
     let texts = problems.or(texts)?;
     if texts.iter().all(|text| is_empty(&text.text)) {

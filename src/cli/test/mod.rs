@@ -14,6 +14,7 @@ mod shape;
 mod update;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use clap::{Args, ValueEnum};
 use self::files::{FoundFiles, Reader, Stamp};
 use self::report::Counts;
 use self::run::RanFile;
-use super::errors::{ErrorList, Usage};
+use super::errors::{ErrorList, Usage, unreadable};
 use super::terminal::{self, Colours, printable};
 use super::{stdio, write_file};
 use crate::inject::text::quote;
@@ -151,9 +152,14 @@ fn check_junit(path: &Path) -> anyhow::Result<()> {
     if files::is_named_as_cases(path) {
         return Err(Usage::new(would_be_replaced(path)).into());
     }
-    // To read a pipe or a device may never end, and what cannot be read is a problem of writing.
-    let is_file = path.metadata().is_ok_and(|metadata| metadata.is_file());
-    let content = if is_file { std::fs::read(path).unwrap_or_default() } else { Vec::new() };
+    // To read a pipe or a device may never end, and to an open file is appended.
+    let is_file = path.metadata().is_ok_and(|metadata| metadata.is_file()) && write_file::handle(path).is_none();
+    let content = match is_file.then(|| std::fs::read(path)) {
+        Some(Err(error)) if error.kind() != ErrorKind::NotFound => {
+            return Err(anyhow::Error::msg(unreadable(printable(&path.display().to_string()), &error)));
+        }
+        content => content.and_then(Result::ok).unwrap_or_default(),
+    };
     if content.is_empty() || report::is_junit(&content) {
         return Ok(());
     }
@@ -305,6 +311,9 @@ mod tests {
             assert!(!Usage::is_in(&problem), "{problem:#}");
             assert!(report::is_junit(&std::fs::read(path(name)).expect("a report")), "{name}");
         }
+        // The kernel reads none of it, not even for the superuser.
+        let problem = check_junit(Path::new("/proc/self/mem")).expect_err("what is in it is not known").to_string();
+        assert!(problem.starts_with("/proc/self/mem: cannot be read: "), "{problem}");
         std::fs::write(path("a.yaml"), "").expect("a file");
         assert!(Usage::is_in(&run(&args("a.yaml")).expect_err("it was read")));
     }

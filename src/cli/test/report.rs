@@ -184,7 +184,8 @@ pub(super) fn is_junit(content: &[u8]) -> bool {
         let Some((_, after)) = inside.split_once(end) else { return false };
         rest = after.trim_start();
     }
-    rest.starts_with("<testsuite")
+    let after = rest.strip_prefix("<testsuite").map(|after| after.strip_prefix('s').unwrap_or(after));
+    after.is_some_and(|after| after.starts_with([' ', '\t', '\r', '\n', '>', '/']))
 }
 
 /// A test suite for each file, and a test case for each case.
@@ -298,10 +299,23 @@ mod tests {
     #[test]
     fn a_junit_report_is_known_by_its_first_element() {
         let own = junit(&[]).expect("XML");
-        for text in [own.as_str(), "<testsuite/>", "\u{feff}\n<?xml version='1.0'?>\n<!-- a -->\n<testsuites>"] {
+        for text in [
+            own.as_str(),
+            "<testsuite/>",
+            "<testsuite\tname='a'>",
+            "\u{feff}\n<?xml version='1.0'?>\n<!-- a -->\n<testsuites>",
+        ] {
             assert!(is_junit(text.as_bytes()), "{text}");
         }
-        for text in ["", "notes", "<?xml version='1.0'?><project/>", "<?xml <testsuite/>", "a: <testsuite/>"] {
+        for text in [
+            "",
+            "notes",
+            "<?xml version='1.0'?><project/>",
+            "<?xml <testsuite/>",
+            "a: <testsuite/>",
+            "<testsuitesX>",
+            "<testsuite-a/>",
+        ] {
             assert!(!is_junit(text.as_bytes()), "{text}");
         }
     }

@@ -314,3 +314,16 @@ fn watched_files_are_run_again_when_they_change() {
     child.kill().expect("it runs");
     child.wait().expect("it has ended");
 }
+
+#[test]
+fn results_on_stdout_keep_what_is_in_its_file() {
+    let workspace = workspace(CASES);
+    workspace.file("log", "before\n");
+    let log = std::fs::OpenOptions::new().append(true).open(workspace.path("log")).expect("a file");
+    let mut command = outrigger();
+    command.args(["test", "templates", "--junit", "/dev/stdout"]).current_dir(workspace.path(""));
+    let status = command.stdin(Stdio::null()).stdout(log).status().expect("the program ends");
+    let log = std::fs::read_to_string(workspace.path("log")).expect("a file");
+    assert!(status.success() && log.starts_with("before\n<?xml"), "{log}");
+    assert!(log.contains("</testsuites>") && log.trim_end().ends_with("3 passed, 0 failed"), "{log}");
+}

@@ -107,6 +107,17 @@ fn what_an_enforcing_policy_does_not_check_is_a_warning() {
 }
 
 #[test]
+fn a_pod_that_has_all_of_the_template_itself_is_refused_which_is_a_warning() {
+    let workspace = Workspace::new();
+    workspace.file("templates/agent.yaml", format!("{AGENT}  onConflict: KeepPod\n"));
+    for image in ["any", "exact"] {
+        let ran = workspace.run(&["generate", "policy", "agent", "--templates", "templates", "--image", image]);
+        let expected = "onConflict: KeepPod leaves a pod that itself has all that the template adds as it is";
+        assert!(ran.code == 0 && ran.stderr.matches(expected).count() == 1, "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn a_second_policy_of_a_template_has_a_name_of_its_own() {
     let names = |flags: &[&str]| {
         let of_agent = ["generate", "policy", "agent", "--templates", "templates"];

@@ -91,6 +91,12 @@ fn stdin_is_read_and_its_findings_are_json() {
     let report: Value = serde_json::from_str(&ran.stdout).expect("JSON");
     assert_eq!(report["findings"][0]["file"], "stdin");
     assert_eq!(report["findings"][0]["code"], "no_resources");
+    let workspace = Workspace::new();
+    workspace.file("stdin", "# a file of that name\n");
+    for arguments in [["lint", "stdin", "-"], ["lint", "-", "stdin"]] {
+        let ran = workspace.run_with(&arguments, "kind: [nothing");
+        assert!(ran.code == 1 && ran.stderr.contains("2 files: 1 error"), "{}{}", ran.stdout, ran.stderr);
+    }
 }
 
 #[test]

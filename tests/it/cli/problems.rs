@@ -61,6 +61,15 @@ fn stdin_can_be_named_once() {
         let ran = Workspace::new().run(&[command, "-f", "https://a.example/b.yaml"]);
         assert!(ran.stderr.contains(&format!("b.yaml | outrigger {command} -f -")), "{}", ran.stderr);
     }
+    for arguments in [
+        &["inject", "--namespace-file", "-", "-f", "-"][..],
+        &["explain", "--namespace-file", "-", "-f", "-"],
+        &["lint", "-", "-"],
+    ] {
+        let ran = Workspace::new().run_with(arguments, "kind: Namespace\nmetadata: {name: a}\n");
+        let expected = "error: stdin (-) is named twice, but can be read only once\n";
+        assert_eq!((ran.code, &*ran.stdout, &*ran.stderr), (2, "", expected), "{arguments:?}");
+    }
 }
 
 #[test]
