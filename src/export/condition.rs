@@ -3,6 +3,7 @@
 //! Invariant: an expression that could mean something else in a policy is not written.
 
 use super::cel;
+use crate::inject::expression::interpolation::end_of_string;
 
 /// Inputs of expressions that exist only for a pod.
 pub(super) const INPUTS: [&str; 7] = ["pod", "app", "apps", "container", "namespace", "cluster", "templates"];
@@ -192,16 +193,10 @@ fn quotes(text: &str) -> Option<(usize, &'static str)> {
 /// What the string at the beginning of the text says, and its length.
 fn text<'e>(text: &'e str, start: usize, quotes: &str) -> Option<(Option<&'e str>, usize)> {
     let prefix = text[..start].to_ascii_lowercase();
-    let is_raw = prefix.contains('r');
-    let content = &text[start + quotes.len()..];
-    let mut is_escaped = false;
-    let (end, _) = content.char_indices().find(|(at, c)| {
-        let ends = !is_escaped && content[*at..].starts_with(quotes);
-        is_escaped = !is_raw && !is_escaped && *c == '\\';
-        ends
-    })?;
-    let says = Some(&content[..end]).filter(|says| !prefix.contains('b') && (is_raw || !says.contains('\\')));
-    Some((says, start + quotes.len() + end + quotes.len()))
+    let last = end_of_string(text.as_bytes(), start)?;
+    let content = &text[start + quotes.len()..=last - quotes.len()];
+    let is_plain = prefix.ends_with('r') || !content.contains('\\');
+    Some((Some(content).filter(|_| is_plain && !prefix.contains('b')), last + 1))
 }
 
 fn is_word(c: char) -> bool {

@@ -122,7 +122,7 @@ impl Change {
         new: Option<&Value>,
         own: &BTreeSet<ContainerKey>,
     ) {
-        if list == "initContainers" && order(old) != order(new) {
+        if list == "initContainers" && others::order(old) != others::order(new) {
             self.add_order();
         }
         let (old, new) = (by_name(old), by_name(new));
@@ -169,12 +169,6 @@ pub(super) fn containers_of(pod: &Value, keys: &AnnotationKeys, template: &str) 
         list("containers", entry.containers).chain(list("initContainers", entry.init_containers))
     });
     lists.collect()
-}
-
-/// The names of a list of containers in their order.
-fn order(list: Option<&Value>) -> Vec<&str> {
-    let items = list.and_then(Value::as_array).into_iter().flatten();
-    items.filter_map(|item| item.get("name")?.as_str()).collect()
 }
 
 impl Marks {

@@ -47,17 +47,17 @@ pub(super) fn last(pod: &Value, keys: &AnnotationKeys, template: &str) -> Value 
     pod
 }
 
+/// The names of a list of containers in their order.
+pub(super) fn order(list: Option<&Value>) -> Vec<&str> {
+    let items = list.and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(|item| item.get("name")?.as_str()).collect()
+}
+
 /// Whether containers that both pods have stand in another order in their list of init containers.
 pub(super) fn is_reordered(one: &Value, other: &Value) -> bool {
-    let names = |pod: &Value| -> Vec<String> {
-        let list = pod.pointer("/spec/initContainers").and_then(Value::as_array).into_iter().flatten();
-        list.filter_map(|container| container.get("name")?.as_str().map(str::to_owned)).collect()
-    };
-    let (one, other) = (names(one), names(other));
-    let common = |names: &[String], of: &[String]| -> Vec<String> {
-        names.iter().filter(|name| of.contains(name)).cloned().collect()
-    };
-    common(&one, &other) != common(&other, &one)
+    let [one, other] = [one, other].map(|pod| order(pod.pointer("/spec/initContainers")));
+    let is_common = |name: &&&str| one.contains(name) && other.contains(name);
+    !one.iter().filter(is_common).eq(other.iter().filter(is_common))
 }
 
 fn paths(entry: StatusEntry) -> impl Iterator<Item = MergePath> {

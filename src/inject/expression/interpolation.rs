@@ -136,10 +136,7 @@ fn closing_brace(body: &str) -> Option<usize> {
     let mut at = 0;
     while at < bytes.len() && at <= MAX_SOURCE_BYTES * 4 {
         match bytes[at] {
-            quote @ (b'"' | b'\'') => {
-                let raw = at > 0 && matches!(bytes[at - 1], b'r' | b'R') && !is_word(bytes, at.checked_sub(2));
-                at = end_of_string(bytes, at, quote, raw)?;
-            }
+            b'"' | b'\'' => at = end_of_string(bytes, at)?,
             b'{' => depth += 1,
             b'}' if depth == 0 => return Some(at),
             b'}' => depth -= 1,
@@ -156,8 +153,10 @@ fn is_word(bytes: &[u8], at: Option<usize>) -> bool {
     at.and_then(|at| bytes.get(at)).is_some_and(|byte| byte.is_ascii_alphanumeric() && !matches!(byte, b'b' | b'B'))
 }
 
-/// Position of the last quote of the string literal that begins at `start`.
-fn end_of_string(bytes: &[u8], start: usize, quote: u8, raw: bool) -> Option<usize> {
+/// Position of the last quote of the string literal whose first quote is at `start`.
+pub(crate) fn end_of_string(bytes: &[u8], start: usize) -> Option<usize> {
+    let quote = *bytes.get(start)?;
+    let raw = start > 0 && matches!(bytes[start - 1], b'r' | b'R') && !is_word(bytes, start.checked_sub(2));
     let triple = bytes.get(start + 1) == Some(&quote) && bytes.get(start + 2) == Some(&quote);
     let closing: &[u8] = if triple { &[quote, quote, quote] } else { &[quote] };
     let mut at = start + closing.len();

@@ -1,7 +1,8 @@
 //! Replacements for library functions that are unsafe to run on values of a pod.
 //!
 //! The originals' work or result grows faster than their input, they print maps in random order,
-//! they calculate modulo 2^128, or they count bytes where CEL has characters. `functions` has the functions that Outrigger adds.
+//! they calculate modulo 2^128, or they count bytes where CEL has characters. `functions` has the
+//! functions that Outrigger adds.
 //!
 //! Invariant: no call compares more than [`MAX_COMPARED`] items pairwise or produces more text than
 //! [`MAX_TEXT_BYTES`].

@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use super::interpolation::end_of_string;
+
 /// The expression with spaces in the place of each two equal signs before one operand.
 pub(super) fn without_pairs(source: &str) -> Cow<'_, str> {
     let is_repeated = |sign: u8| source.bytes().filter(|byte| *byte == sign).count() > 1;
@@ -15,7 +17,7 @@ pub(super) fn without_pairs(source: &str) -> Cow<'_, str> {
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
         at = match byte {
-            b'\'' | b'"' => after_string(source, at),
+            b'\'' | b'"' => end_of_string(bytes, at).map_or(bytes.len(), |end| end + 1),
             b'/' if bytes.get(at + 1) == Some(&b'/') => source[at..].find('\n').map_or(bytes.len(), |end| at + end),
             b'!' | b'-' => {
                 let mut signs = run(bytes, at, *byte);
@@ -50,23 +52,6 @@ fn run(bytes: &[u8], start: usize, sign: u8) -> Vec<usize> {
         at += 1;
     }
     places
-}
-
-/// Where the string ends that begins at a quote.
-fn after_string(source: &str, start: usize) -> usize {
-    let prefix = source[..start].rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default();
-    let is_raw = prefix.len() <= 2 && prefix.bytes().any(|byte| byte.eq_ignore_ascii_case(&b'r'));
-    let quotes = ["\"\"\"", "'''", "\"", "'"].into_iter().find(|quotes| source[start..].starts_with(quotes));
-    let quotes = quotes.unwrap_or("'");
-    let mut at = start + quotes.len();
-    while let Some(first) = source[at..].chars().next() {
-        if source[at..].starts_with(quotes) {
-            return at + quotes.len();
-        }
-        let escaped = source[at..].chars().nth(1).filter(|_| first == '\\' && !is_raw);
-        at += first.len_utf8() + escaped.map_or(0, char::len_utf8);
-    }
-    source.len()
 }
 
 /// Whether a value ends here, so that a minus that follows stands between two.
